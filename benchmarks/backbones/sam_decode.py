@@ -1,0 +1,31 @@
+"""SAM's mask decoder over a batch of image embeddings, one prompt each.
+
+`segment_anything`'s own `MaskDecoder.forward` takes one image and many prompts; a search needs many versions of one image
+and one prompt, and training needs many images. The steps below are the library's `predict_masks`, in its order, with its
+own modules; `tokens` keeps only the masks that are asked for, and the IoU head runs only when it is.
+"""
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def decode(sam, embeddings: Tensor, sparse: Tensor, dense: Tensor, tokens: slice, iou: bool = False) -> tuple[Tensor, Tensor | None]:
+    """Low-resolution mask logits and, if asked, the predicted IoU of each mask.
+
+    embeddings (B, C, h, w); sparse (B or 1, P, C) and dense (B or 1, C, h, w) prompt embeddings; tokens: which of the four
+    mask tokens (0 is the single mask, 1-3 the ambiguity masks). Returns logits (B, T, 4h, 4w) and scores (B, T) or None.
+    """
+    decoder = sam.mask_decoder
+    batch = len(embeddings)
+    learned = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
+    queries = torch.cat([learned.expand(batch, -1, -1), sparse.expand(batch, -1, -1)], dim=1)
+    source = embeddings + dense
+    hidden, keys = decoder.transformer(source, sam.prompt_encoder.get_dense_pe().expand(batch, -1, -1, -1), queries)
+    height, width = source.shape[-2:]
+    upscaled = decoder.output_upscaling(keys.transpose(1, 2).reshape(batch, -1, height, width))
+    wanted = range(decoder.num_mask_tokens)[tokens]
+    filters = torch.stack([decoder.output_hypernetworks_mlps[k](hidden[:, 1 + k]) for k in wanted], dim=1)
+    logits = (filters @ upscaled.flatten(2)).unflatten(2, upscaled.shape[-2:])
+    scores = decoder.iou_prediction_head(hidden[:, 0])[:, tokens] if iou else None
+    return logits, scores

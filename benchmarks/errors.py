@@ -1,0 +1,30 @@
+"""Errors that a person can mend: one line, no traceback, ending with what to do next. Each class has its exit code."""
+from __future__ import annotations
+
+
+class BenchmarkError(Exception):
+    exit_code = 1
+
+
+class RunFailed(BenchmarkError):
+    """A run failed and left its record."""
+
+    exit_code = 1
+
+
+class UsageError(BenchmarkError):
+    """The command line names something that does not exist or does not go together."""
+
+    exit_code = 2
+
+
+class MissingData(BenchmarkError):
+    """Data or weights are missing, damaged or unreadable."""
+
+    exit_code = 3
+
+
+class InvalidRecord(BenchmarkError):
+    """A record does not keep its schema."""
+
+    exit_code = 4

@@ -1,0 +1,215 @@
+"""The record: what one run leaves, as one JSON file. The schema in `results/record-v1.schema.json` is made from this module.
+
+Scores are fractions (0.65, not 65); differences and gains are in the same unit. Pages multiply by 100 and say so.
+"""
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from benchmarks.errors import InvalidRecord
+from benchmarks.files import write_atomically
+
+SCHEMA_VERSION = 1
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Spec(_Part):
+    """What was asked for. Two records of one spec hash are the same run on the same code path."""
+
+    task: str
+    dataset: str
+    backbone: str
+    method: str = Field(description="a registered method, with or without +swap")
+    protocol: str
+    seed: int
+    limit: int | None = Field(None, description="at most so many test images; a limited record never reaches a board")
+
+
+class Metric(_Part):
+    """A mean over the test images with its 95 % bootstrap interval over images."""
+
+    value: Finite
+    low: Finite
+    high: Finite
+
+
+class Evaluation(_Part):
+    """One way of running the model over the test set. `scores[metric]` is aligned with the record's `images`."""
+
+    name: str = Field(description="base, dora, dora+swap, or a control such as dora+random-swap")
+    role: Literal["base", "method", "control"]
+    metrics: dict[str, Metric]
+    scores: dict[str, list[Finite]]
+
+
+class Comparison(_Part):
+    """`a` minus `b`, paired by image."""
+
+    a: str
+    b: str
+    metric: str
+    difference: Finite
+    low: Finite
+    high: Finite
+    p: Annotated[float, Field(ge=0, le=1)]
+
+
+class Trainable(_Part):
+    """Trained parameters: the method's own, and by name what is trained besides (counted apart)."""
+
+    method: int
+    besides: dict[str, int] = {}
+
+
+class ScreenedPair(_Part):
+    redundant: int
+    effective: int
+    gain: Finite
+
+
+class Search(_Part):
+    """How the swap was found. Gains are against the unswapped model, on the search set and on the test set."""
+
+    strategy: str
+    images: list[str] = Field(description="ids of the search set, disjoint from the test set")
+    channels: int
+    pairs: list[tuple[int, int]] = Field(description="the chosen swap, (redundant, effective), 0-based; empty: none helped")
+    kept: list[ScreenedPair] = Field(description="the best single pairs, from which the combinations were made")
+    evaluations: int = Field(description="decoder passes, one candidate on one image each")
+    combinations: int
+    conflicts: int = Field(description="combinations skipped: two pairs overwrite one channel")
+    base_score: Finite
+    search_gain: Finite
+    test_gain: Finite | None = None
+
+
+class Stage(_Part):
+    """Cost of one stage. A stage taken from the cache keeps the figures of the call that computed it."""
+
+    name: str
+    seconds: Finite
+    threads: int
+    peak_memory_mb: Finite | None = Field(description="peak resident memory of the process during the stage")
+    peak_gpu_mb: Finite | None = None
+    cached: bool = False
+
+
+class Environment(_Part):
+    """Where it ran. Fields are null where the machine did not tell."""
+
+    commit: str | None = None
+    dirty: bool | None = Field(None, description="uncommitted changes of code, protocols or data cards")
+    python: str
+    platform: str
+    device: str
+    precision: str
+    threads: int
+    packages: dict[str, str | None]
+
+
+class Record(_Part):
+    schema_version: Literal[1] = SCHEMA_VERSION
+    status: Literal["done", "failed"]
+    error: str | None = None
+    spec: Spec
+    spec_hash: str
+    protocol: dict[str, Any] = Field(description="the protocol, resolved: every rule that made these numbers")
+    protocol_hash: str
+    weights: dict[str, str] = Field(description="backbone checkpoint: name and sha256")
+    marks: list[str] = Field([], description="reasons that keep the record off the boards")
+    images: list[str] = Field([], description="ids of the test images, in the order of every score list")
+    evaluations: list[Evaluation] = []
+    comparisons: list[Comparison] = []
+    search: Search | None = None
+    trainable: Trainable | None = None
+    stages: list[Stage] = []
+    environment: Environment
+    started: str
+    command: str
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Record":
+        names = [e.name for e in self.evaluations]
+        if len(set(names)) != len(names):
+            raise ValueError("two evaluations have the same name")
+        if len(set(self.images)) != len(self.images):
+            raise ValueError("a test image is listed twice")
+        for e in self.evaluations:
+            for metric, scores in e.scores.items():
+                if len(scores) != len(self.images):
+                    raise ValueError(f"{e.name}: {len(scores)} {metric} scores for {len(self.images)} images")
+            for metric, shown in e.metrics.items():
+                if metric in e.scores and abs(shown.value - sum(e.scores[metric]) / len(self.images)) > 1e-9:
+                    raise ValueError(f"{e.name}: {metric} is not the mean of its scores")
+        for c in self.comparisons:
+            if c.a not in names or c.b not in names:
+                raise ValueError(f"a comparison of {c.a} and {c.b}, which were not both evaluated")
+        if self.search and set(self.search.images) & set(self.images):
+            raise ValueError("search and test images overlap")
+        if self.status == "failed" and not self.error:
+            raise ValueError("a failed record without its error")
+        if hash_of(self.spec.model_dump()) != self.spec_hash:
+            raise ValueError("spec_hash does not belong to the spec")
+        if hash_of(self.protocol) != self.protocol_hash:
+            raise ValueError("protocol_hash does not belong to the protocol")
+        return self
+
+    def evaluation(self, name: str) -> Evaluation | None:
+        return next((e for e in self.evaluations if e.name == name), None)
+
+
+def hash_of(value: Any) -> str:
+    """The sha256, in hex, of a JSON value in canonical form (sorted keys, no spaces)."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def dump(record: Record) -> str:
+    """A record as it is stored: indented, each list of scores on one line so that a diff can be read."""
+    text = json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=False)
+    lines, inside = [], None
+    for line in text.split("\n"):
+        bare = line.strip()
+        if inside is None:
+            lines.append(line)
+            inside = [] if bare.endswith("[") and '"scores"' not in bare else None
+            continue
+        if bare.endswith(("{", "[")):  # a list of objects or of lists stays as it is
+            lines += [*inside, line] if inside else [line]
+            inside = None if bare.endswith("{") else []
+        elif bare.startswith("]"):
+            lines[-1] += " ".join(x.strip() for x in inside) + bare
+            inside = None
+        else:
+            inside.append(line)
+    return "\n".join(lines) + "\n"
+
+
+def write(record: Record, path: Path) -> None:
+    """Write a record whole or not at all. Raises OSError (disk full, read-only) and leaves an earlier file untouched."""
+    write_atomically(path, dump(record))
+
+
+def read(path: Path) -> Record:
+    """Read and check a record. Raises InvalidRecord, one line that names the file and the first fault."""
+    try:
+        return Record.model_validate_json(Path(path).read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(x) for x in first["loc"]) or "record"
+        raise InvalidRecord(f"{path}: {where}: {first['msg']}") from None
+    except OSError as error:
+        raise InvalidRecord(f"{path}: {error.strerror or error}") from None
+
+
+def schema() -> str:
+    """The JSON schema of a record, as text."""
+    return json.dumps(Record.model_json_schema(), indent=1) + "\n"
