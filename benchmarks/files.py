@@ -28,3 +28,10 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         except OSError:
             pass
         raise
+
+
+def home() -> Path:
+    """Where stages, weights and data are kept: $CHANSWAP_HOME, else the user's cache folder."""
+    if "CHANSWAP_HOME" in os.environ:
+        return Path(os.environ["CHANSWAP_HOME"]).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "chanswap"

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -31,6 +32,7 @@ class Spec(_Part):
     method: str = Field(description="a registered method, with or without +swap")
     protocol: str
     seed: int
+    precision: str = "float32"
     limit: int | None = Field(None, description="at most so many test images; a limited record never reaches a board")
 
 
@@ -148,11 +150,21 @@ class Record(_Part):
                 if len(scores) != len(self.images):
                     raise ValueError(f"{e.name}: {len(scores)} {metric} scores for {len(self.images)} images")
             for metric, shown in e.metrics.items():
-                if metric in e.scores and abs(shown.value - sum(e.scores[metric]) / len(self.images)) > 1e-9:
+                if not e.scores.get(metric) or abs(shown.value - _mean(e.scores[metric])) > 1e-9:
                     raise ValueError(f"{e.name}: {metric} is not the mean of its scores")
+                if shown.low > shown.high:
+                    raise ValueError(f"{e.name}: the interval of {metric} is upside down")
         for c in self.comparisons:
-            if c.a not in names or c.b not in names:
+            a, b = self.evaluation(c.a), self.evaluation(c.b)
+            if a is None or b is None:
                 raise ValueError(f"a comparison of {c.a} and {c.b}, which were not both evaluated")
+            if abs(c.difference - (_mean(a.scores.get(c.metric)) - _mean(b.scores.get(c.metric)))) > 1e-9:
+                raise ValueError(f"the difference of {c.a} and {c.b} is not that of their scores")
+            swapped = self.search and self.spec.method == c.a and c.a == f"{c.b}+swap"
+            if swapped and self.search.test_gain is not None and abs(self.search.test_gain - c.difference) > 1e-9:
+                raise ValueError(f"the search's test gain is not the difference of {c.a} and {c.b}")
+        if self.status == "done" and not self.evaluations:
+            raise ValueError("a finished record without evaluations")
         if self.search and set(self.search.images) & set(self.images):
             raise ValueError("search and test images overlap")
         if self.status == "failed" and not self.error:
@@ -168,29 +180,20 @@ class Record(_Part):
 
 
 def hash_of(value: Any) -> str:
-    """The sha256, in hex, of a JSON value in canonical form (sorted keys, no spaces)."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    """The sha256, in hex, of a JSON value in canonical form (sorted keys, no spaces). Raises ValueError for NaN."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()).hexdigest()
+
+
+def _mean(scores: list[float] | None) -> float:
+    return sum(scores) / len(scores) if scores else float("nan")
 
 
 def dump(record: Record) -> str:
-    """A record as it is stored: indented, each list of scores on one line so that a diff can be read."""
+    """A record as it is stored: indented, each list of plain values on one line so that a diff can be read."""
     text = json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=False)
-    lines, inside = [], None
-    for line in text.split("\n"):
-        bare = line.strip()
-        if inside is None:
-            lines.append(line)
-            inside = [] if bare.endswith("[") and '"scores"' not in bare else None
-            continue
-        if bare.endswith(("{", "[")):  # a list of objects or of lists stays as it is
-            lines += [*inside, line] if inside else [line]
-            inside = None if bare.endswith("{") else []
-        elif bare.startswith("]"):
-            lines[-1] += " ".join(x.strip() for x in inside) + bare
-            inside = None
-        else:
-            inside.append(line)
-    return "\n".join(lines) + "\n"
+    # JSON strings hold no raw line break, so a bracket followed by one is always a list's.
+    flat = re.sub(r"\[\n\s+([^\[\]{}]*?)\n\s*\]", lambda m: "[" + re.sub(r"\n\s+", " ", m[1]) + "]", text)
+    return flat + "\n"
 
 
 def write(record: Record, path: Path) -> None:

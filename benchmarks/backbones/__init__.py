@@ -1,0 +1,76 @@
+"""Backbones: finding a checkpoint, checking it, building the model."""
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+from functools import lru_cache
+from pathlib import Path
+
+from benchmarks.catalog import Backbone
+from benchmarks.errors import MissingData
+from benchmarks.files import home
+
+SHIPPED = Path(__file__).parent / "checkpoints"
+
+
+def checkpoint(backbone: Backbone) -> Path:
+    """Where the backbone's weights are, or belong."""
+    return (SHIPPED if backbone.weights.shipped else home() / "weights") / backbone.weights.file
+
+
+def pinned_sha256(backbone: Backbone) -> str:
+    """The sha256 that the weights must have: from the catalog, or from the card beside a shipped file."""
+    return backbone.weights.sha256 or json.loads(checkpoint(backbone).with_suffix(".json").read_text())["sha256"]
+
+
+def lacking(backbone: Backbone) -> str | None:
+    """None where the weights' file is there, else what to do. The content is checked when it is loaded."""
+    path = checkpoint(backbone)
+    if path.is_file():
+        return None
+    if backbone.weights.shipped:
+        return f"{path} is missing from this installation; install the package again"
+    return f"weights of {backbone.name}: download {backbone.weights.url} to {path}"
+
+
+def verified_checkpoint(backbone: Backbone) -> tuple[Path, str]:
+    """The weights' file and its sha256, checked. Raises MissingData for a missing or damaged file."""
+    if reason := lacking(backbone):
+        raise MissingData(reason)
+    path = checkpoint(backbone)
+    stat = path.stat()
+    found, pinned = _sha256(path, stat.st_mtime_ns, stat.st_size), pinned_sha256(backbone)
+    if found != pinned:
+        cure = "install the package again" if backbone.weights.shipped else f"delete it and download {backbone.weights.url} again"
+        raise MissingData(f"{path} is damaged: sha256 {found[:12]}..., expected {pinned[:12]}...; {cure}")
+    return path, found
+
+
+def build(backbone: Backbone, weights: Path | None):
+    """The backbone's model on the CPU in eval mode. `weights` None builds it with random weights, for tests alone.
+
+    No checkpoint is unpickled: safetensors, or torch's `weights_only` reader.
+    """
+    module, function = backbone.build.split(":")
+    model = getattr(importlib.import_module(module), function)().eval()
+    if weights is not None:
+        if weights.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            state = load_file(weights)
+        else:
+            import torch
+
+            state = torch.load(weights, map_location="cpu", weights_only=True)
+        model.load_state_dict(state)
+    return model
+
+
+@lru_cache(maxsize=8)
+def _sha256(path: Path, modified: int, size: int) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 22):
+            digest.update(chunk)
+    return digest.hexdigest()

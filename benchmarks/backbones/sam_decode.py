@@ -10,22 +10,34 @@ import torch
 from torch import Tensor
 
 
-def decode(sam, embeddings: Tensor, sparse: Tensor, dense: Tensor, tokens: slice, iou: bool = False) -> tuple[Tensor, Tensor | None]:
+def decode(
+    sam, embeddings: Tensor, sparse: Tensor, dense: Tensor, tokens: slice, iou: bool = False, reassociate: bool = False
+) -> tuple[Tensor, Tensor | None]:
     """Low-resolution mask logits and, if asked, the predicted IoU of each mask.
 
     embeddings (B, C, h, w); sparse (B or 1, P, C) and dense (B or 1, C, h, w) prompt embeddings; tokens: which of the four
     mask tokens (0 is the single mask, 1-3 the ambiguity masks). Returns logits (B, T, 4h, 4w) and scores (B, T) or None.
+    `reassociate` takes the shorter way to the same numbers, up to rounding, where the decoder allows it.
     """
+    from benchmarks.backbones import sam_reassociated
+
     decoder = sam.mask_decoder
-    batch = len(embeddings)
+    batch, (height, width) = len(embeddings), embeddings.shape[-2:]
     learned = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
     queries = torch.cat([learned.expand(batch, -1, -1), sparse.expand(batch, -1, -1)], dim=1)
-    source = embeddings + dense
-    hidden, keys = decoder.transformer(source, sam.prompt_encoder.get_dense_pe().expand(batch, -1, -1, -1), queries)
-    height, width = source.shape[-2:]
-    upscaled = decoder.output_upscaling(keys.transpose(1, 2).reshape(batch, -1, height, width))
+    source, position = embeddings + dense, sam.prompt_encoder.get_dense_pe()
+    short = reassociate and sam_reassociated.possible(decoder)
+    if short:
+        keys = source.flatten(2).transpose(1, 2).contiguous()
+        hidden, keys = sam_reassociated.tokens_and_keys(decoder.transformer, keys, position[0].flatten(1).T.contiguous(), queries)
+    else:
+        hidden, keys = decoder.transformer(source, position.expand(batch, -1, -1, -1), queries)
     wanted = range(decoder.num_mask_tokens)[tokens]
     filters = torch.stack([decoder.output_hypernetworks_mlps[k](hidden[:, 1 + k]) for k in wanted], dim=1)
-    logits = (filters @ upscaled.flatten(2)).unflatten(2, upscaled.shape[-2:])
+    if short:
+        logits = sam_reassociated.masks(decoder, keys, filters, height, width)
+    else:
+        upscaled = decoder.output_upscaling(keys.transpose(1, 2).reshape(batch, -1, height, width))
+        logits = (filters @ upscaled.flatten(2)).unflatten(2, upscaled.shape[-2:])
     scores = decoder.iou_prediction_head(hidden[:, 0])[:, tokens] if iou else None
     return logits, scores

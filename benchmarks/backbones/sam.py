@@ -1,0 +1,88 @@
+"""`Segmenter`: a segment_anything model as a run needs it: image -> features -> masks -> score, features swapped between."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from benchmarks.backbones.sam_decode import decode
+from benchmarks.data.samples import Sample, interior_point
+from benchmarks.metrics.iou import iou
+
+SINGLE = slice(0, 1)  # mask token 0: the decoder's answer with multimask_output=False
+AMBIGUITY = slice(1, 4)  # tokens 1-3: its three answers with multimask_output=True
+
+
+@dataclass(frozen=True)
+class Item:
+    """All that scoring needs of a sample but its features: prompt embeddings, truth (H, W) bool, and the sizes in pixels."""
+
+    id: str
+    sparse: Tensor
+    dense: Tensor
+    truth: Tensor
+    input_size: tuple[int, int]
+
+
+class Segmenter:
+    """A Sam on a device. Preprocessing, prompts and postprocessing are the library's `SamPredictor`'s.
+
+    precision "float32", or "bfloat16": autocast around encoder and decoder, scores in float32.
+    """
+
+    def __init__(self, sam, device: str = "cpu", precision: str = "float32"):
+        from segment_anything.utils.transforms import ResizeLongestSide
+
+        self.sam, self.device, self.precision = sam.to(device), torch.device(device), precision
+        self._resize = ResizeLongestSide(sam.image_encoder.img_size)
+
+    def autocast(self):
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+
+    def pixels(self, image: np.ndarray) -> Tensor:
+        """The encoder's input (3, S, S) of an image (H, W, 3) uint8: longest side resized to S, normalised, padded."""
+        resized = torch.as_tensor(self._resize.apply_image(image), device=self.device).permute(2, 0, 1)
+        return self.sam.preprocess(resized[None].float())[0]
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Features (B, C, h, w), float32, of inputs (B, 3, S, S): the site of a swap."""
+        with self.autocast():
+            return self.sam.image_encoder(pixels).float()
+
+    def item(self, sample: Sample) -> Item:
+        """The sample's prompt, one positive interior click, through the (always frozen) prompt encoder; and its truth."""
+        size = sample.image.shape[:2]
+        click = self._resize.apply_coords(np.array([interior_point(sample.mask)], dtype=np.float64), size)
+        points = torch.as_tensor(click, dtype=torch.float32, device=self.device)[None]
+        labels = torch.ones(1, 1, dtype=torch.int, device=self.device)
+        with torch.no_grad():
+            sparse, dense = self.sam.prompt_encoder(points=(points, labels), boxes=None, masks=None)
+        truth = torch.as_tensor(sample.mask, device=self.device)
+        return Item(sample.id, sparse, dense, truth, self._resize.get_preprocess_shape(*size, self.sam.image_encoder.img_size))
+
+    def logits(self, features: Tensor, item: Item, tokens: slice = SINGLE, iou_scores: bool = False) -> tuple[Tensor, Tensor | None]:
+        """Low-resolution mask logits (B, T, 4h, 4w), float32, of features (B, C, h, w), and predicted IoU (B, T) if asked."""
+        with self.autocast():
+            logits, scores = decode(self.sam, features, item.sparse, item.dense, tokens, iou_scores, reassociate=True)
+        return logits.float(), scores
+
+    def full_size(self, logits: Tensor, item: Item) -> Tensor:
+        """Masks (B, T, H, W), bool, at the image's own resolution: `Sam.postprocess_masks` and the threshold 0."""
+        if item.input_size == tuple(item.truth.shape) == (self.sam.image_encoder.img_size,) * 2:
+            # Nothing to crop and nothing to resize twice: the library's second interpolation is then the identity.
+            return F.interpolate(logits, item.input_size, mode="bilinear", align_corners=False) > 0
+        return self.sam.postprocess_masks(logits, item.input_size, tuple(item.truth.shape)) > 0
+
+    def score(self, features: Tensor, item: Item) -> Tensor:
+        """IoU (B,) of the single mask of features (B, C, h, w): what a search maximises and a test reports."""
+        logits, _ = self.logits(features, item)
+        return iou(self.full_size(logits, item)[:, 0], item.truth)
+
+    def best_of_three(self, features: Tensor, item: Item) -> Tensor:
+        """IoU (B,) of the ambiguity mask that the model itself scores best: the control for `base`."""
+        logits, scores = self.logits(features, item, AMBIGUITY, iou_scores=True)
+        chosen = logits[torch.arange(len(logits)), scores.argmax(1)][:, None]
+        return iou(self.full_size(chosen, item)[:, 0], item.truth)

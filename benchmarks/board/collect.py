@@ -1,0 +1,137 @@
+"""Read a results folder: which records stand on a board, and why the others do not."""
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from benchmarks.errors import InvalidRecord, MissingData
+from benchmarks.records import Record, read
+
+TIERS = ("verified", "community")
+REASONS = {  # in the order in which they are tried and shown
+    "invalid": "not a valid record",
+    "failed": "the run failed",
+    "limited": "ran on part of the test set",
+    "marked": "marked by the runner as not comparable",
+    "duplicate": "an older run of the same specification and protocol",
+}
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A record that stands on a board. `path` is relative to the results folder, with forward slashes."""
+
+    path: str
+    tier: str
+    record: Record
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A file that does not. `reason` is a key of REASONS; `record` is None where the file could not be read."""
+
+    path: str
+    tier: str
+    reason: str
+    detail: str
+    record: Record | None = None
+
+
+@dataclass(frozen=True)
+class Collection:
+    kept: tuple[Kept, ...]
+    dropped: tuple[Dropped, ...]
+
+
+@dataclass(frozen=True)
+class Board:
+    """What must be equal for two records to be compared. Another protocol hash or tier is another board."""
+
+    protocol: str
+    dataset: str
+    tier: str
+    task: str
+    backbone: str
+    protocol_hash: str
+
+    @property
+    def order(self) -> tuple:
+        """The order of boards on a page: verified before community."""
+        return (self.protocol, self.dataset, TIERS.index(self.tier), self.task, self.backbone, self.protocol_hash)
+
+
+def collect(results: Path) -> Collection:
+    """Read `verified/` and `community/` under `results`. No file can stop it: a bad one is dropped with its reason.
+
+    Raises MissingData when `results` is no folder.
+    """
+    results = Path(results)
+    if not results.is_dir():
+        raise MissingData(f"no results folder at {results}: run `python -m benchmarks run` first, or name the right folder")
+    kept, dropped = [], []
+    for tier in TIERS:
+        for path in sorted((results / tier).rglob("*.json")):
+            name = path.relative_to(results).as_posix()
+            try:
+                record = read(path)
+            except Exception as error:  # noqa: BLE001 - one damaged file, however damaged, must not hide the others
+                known = isinstance(error, InvalidRecord)
+                detail = str(error) if known else f"{type(error).__name__}: {error}"
+                dropped.append(Dropped(name, tier, "invalid", detail.removeprefix(f"{path}: ")))
+                continue
+            fault = _fault(record)
+            if fault:
+                dropped.append(Dropped(name, tier, *fault, record))
+            else:
+                kept.append(Kept(name, tier, record))
+    kept, older = _newest(kept)
+    return Collection(tuple(kept), tuple(sorted(dropped + older, key=lambda d: d.path)))
+
+
+def boards(kept: tuple[Kept, ...]) -> dict[Board, list[Record]]:
+    """The kept records, by board, in a fixed order."""
+    groups = defaultdict(list)
+    for item in sorted(kept, key=lambda k: k.path):
+        groups[board_of(item.record, item.tier)].append(item.record)
+    return dict(sorted(groups.items(), key=lambda g: g[0].order))
+
+
+def board_of(record: Record, tier: str) -> Board:
+    spec = record.spec
+    return Board(spec.protocol, spec.dataset, tier, spec.task, spec.backbone, record.protocol_hash)
+
+
+def _fault(record: Record) -> tuple[str, str] | None:
+    if record.status == "failed":
+        return "failed", record.error
+    if record.spec.limit is not None:  # before the marks, because the runner marks a limited record too
+        return "limited", "; ".join(record.marks) or f"at most {record.spec.limit} test images"
+    if record.marks:
+        return "marked", "; ".join(record.marks)
+    if not record.evaluations or not record.images:
+        return "invalid", "status is done, but nothing was evaluated"
+    return None
+
+
+def _newest(kept: list[Kept]) -> tuple[list[Kept], list[Dropped]]:
+    """Of the runs of one specification, protocol and tier, the one that started last; the others as dropped."""
+    runs = defaultdict(list)
+    for item in kept:
+        runs[item.tier, item.record.spec_hash, item.record.protocol_hash].append(item)
+    newest, older = [], []
+    for items in runs.values():
+        *rest, last = sorted(items, key=lambda k: (_moment(k.record.started), k.path))
+        newest.append(last)
+        older += [Dropped(k.path, k.tier, "duplicate", f"{last.path} is newer", k.record) for k in rest]
+    return sorted(newest, key=lambda k: k.path), older
+
+
+def _moment(started: str) -> float:
+    """Seconds since 1970, so that two time zones compare; a time without a zone is UTC, an unreadable one is oldest."""
+    try:
+        moment = datetime.fromisoformat(started)
+    except ValueError:
+        return float("-inf")
+    return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()

@@ -1,0 +1,231 @@
+"""Tables from records: what `run` prints and what the pages show. Pure functions; every cell is a string.
+
+Scores that are fractions are shown in points (times 100). An interval is written "low to high".
+"""
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from statistics import median
+
+import pandas as pd
+
+from benchmarks.board.pool import SWAP, Difference, Pool, difference, family, mean, metrics_of, ordered, pool, reference
+from benchmarks.board.text import Table
+from benchmarks.records import Record, Stage
+
+
+@dataclass(frozen=True)
+class Unit:
+    """How a metric is shown: its value times `scale`, with `decimals`; `higher` is better, or lower."""
+
+    label: str
+    name: str = "points"
+    scale: float = 100
+    decimals: int = 2
+    higher: bool = True
+
+    @property
+    def header(self) -> str:
+        return self.label + (f", {self.name}" if self.name else "") + ("" if self.higher else " (lower is better)")
+
+    def show(self, value: float, signed: bool = False) -> str:
+        # Rounded first to nine decimals: machines differ in the last bits, and 58.245 must be one text on all of them.
+        rounded = round(round(value * self.scale, 9), self.decimals) + 0.0  # adding zero makes -0.0 plain
+        return f"{rounded:{'+' if signed else ''}.{self.decimals}f}"
+
+
+_UNITS = {"miou": Unit("mIoU"), "accuracy": Unit("accuracy"), "mae": Unit("MAE", higher=False),
+          **{m: Unit(m, name="", scale=1, decimals=4, higher=False) for m in ("mse", "rmse", "abs_rel")}}
+
+
+def unit(metric: str) -> Unit:
+    """The unit of a metric; one that is not known is a fraction where higher is better."""
+    return _UNITS.get(metric, Unit(metric))
+
+
+def caption(records: list[Record]) -> str:
+    """What was run and under which rules: the line above every table. `records` are of one board and not empty."""
+    first = records[0]
+    counts = sorted({len(r.images) for r in records if r.images})
+    rules = [f"{label}: {first.protocol.get(key, 'not stated')}" for label, key in
+             (("prompt", "prompt"), ("mask choice", "mask"))]
+    return (f"Task {first.spec.task}, dataset {first.spec.dataset}, backbone {first.spec.backbone}. "
+            f"Protocol {first.spec.protocol}, version {first.protocol_hash[:8]}; {'; '.join(rules)}. "
+            f"Test images: {' or '.join(map(str, counts)) or 'none'}.")
+
+
+def summary(records: list[Record]) -> Table:
+    """A row per evaluation over all its seeds, for records of one task, dataset, backbone and protocol version.
+
+    The first metric that the records name is the headline: its mean, 95 % interval over images and seeds, and its
+    difference, paired by image, to the same method without swap (for a swap) or to base (for all else). Further metrics
+    follow as means. Raises ValueError when the records are of several boards; tiers are for the caller to keep apart.
+    """
+    _one_board(records)
+    notes = [note for record in records for note in _kept_off(record)]
+    pools = {metric: pool(records, metric) for metric in metrics_of(records)}
+    pools = {metric: p for metric, p in pools.items() if p.scores}
+    if not pools:
+        return Table(caption(records) if records else "", pd.DataFrame(), tuple(notes), "Nothing was evaluated.")
+    (headline, pooled), *others = pools.items()
+    notes += [note for p in pools.values() for note in p.notes]
+    shown, rows = unit(headline), []
+    for name in ordered(pooled.scores):
+        value, interval = mean(pooled, name)
+        rows.append({
+            "evaluation": name + (" (control)" if pooled.roles[name] == "control" else ""),
+            shown.header: shown.show(value),
+            "95 % interval": _interval(interval, shown) or "none: the seeds have different test images",
+            "seeds": str(len(pooled.scores[name])),
+            "compared with": reference(name) or "",
+            f"difference{', ' + shown.name if shown.name else ''} (95 % interval)": _against(pooled, name, shown),
+            **{unit(m).header: unit(m).show(mean(p, name)[0]) if name in p.scores else "" for m, p in others},
+            "trained parameters": _trained(records, name),
+        })
+    return Table(caption(records), pd.DataFrame(rows), tuple(dict.fromkeys(notes)))
+
+
+def headline(records: list[Record]) -> dict[str, str]:
+    """The board in a line: metric, best method (controls do not count) against base, base, and what swap adds to it."""
+    pooled = pool(records, metrics_of(records)[0]) if metrics_of(records) else None
+    if pooled is None or not pooled.scores:
+        return {"metric": "", "best method": "nothing was evaluated", "best against base": "", "base": "",
+                "base+swap against base": ""}
+    shown = unit(pooled.metric)
+    means = {n: mean(pooled, n)[0] for n in ordered(pooled.scores) if pooled.roles[n] != "control"}
+    best = (max if shown.higher else min)(means, key=means.get) if means else None
+    return {
+        "metric": shown.header,
+        "best method": f"{best}: {shown.show(means[best])}" if best else "none: only controls",
+        "best against base": _against(pooled, best, shown, "base") if best not in (None, "base") else "",
+        "base": shown.show(means["base"]) if "base" in means else "not evaluated",
+        "base+swap against base": _against(pooled, "base+swap", shown) if "base+swap" in means else "not evaluated",
+    }
+
+
+def cost(records: list[Record]) -> list[Table]:
+    """Stages of one record, or medians over the seeds of each method; a table per device, which never share a column.
+
+    Seconds are wall time, memory is in MB, both as recorded. A stage taken from the cache counts with
+    the figures of the call that computed it. Runs with different numbers of threads have rows of their own.
+    """
+    devices = defaultdict(list)
+    for record in records:
+        devices[record.environment.device].append(record)
+    return [_cost(device, devices[device]) for device in sorted(devices)]
+
+
+def search_table(records: list[Record]) -> Table:
+    """The swap that each seed of each method found, its gain on the search set and on the test set, and the effort."""
+    rows, sizes = [], set()
+    shown = unit((metrics_of(records) or ["score"])[0])
+    suffix = f", {shown.name}" if shown.name else ""
+    for record in sorted((r for r in records if r.spec.method.endswith(SWAP)), key=lambda r: (r.spec.method, r.spec.seed)):
+        found = record.search
+        row = {"method": record.spec.method, "seed": str(record.spec.seed)}
+        if found is None:
+            rows.append(row | {"pairs (redundant<-effective)": "not recorded"})
+            continue
+        sizes.add(len(found.images))
+        test = found.test_gain
+        rows.append(row | {
+            "pairs (redundant<-effective)": ", ".join(f"{i}<-{j}" for i, j in found.pairs) or "none: no pair helped",
+            f"search gain{suffix}": shown.show(found.search_gain, True),
+            f"test gain{suffix}": "not measured" if test is None else shown.show(test, True),
+            "search gain - test gain": "" if test is None else shown.show(found.search_gain - test, True),
+            "conflicts skipped": f"{found.conflicts:,}",
+            "evaluations (one candidate on one image)": f"{found.evaluations:,}",
+            "strategy": found.strategy,
+        })
+    title = f"Swaps found on a search set of {' or '.join(map(str, sorted(sizes)))} images, disjoint from the test set." \
+        if sizes else ""
+    return Table(title, pd.DataFrame(rows).fillna(""), (), "No method with swap was run.")
+
+
+def _cost(device: str, records: list[Record]) -> Table:
+    groups, stages = defaultdict(list), {}
+    for record in sorted(records, key=lambda r: -len(r.stages)):  # the longest run tells the order of the stages
+        for stage in _merged(record.stages):
+            stages.setdefault(stage.name, len(stages))
+            groups[record.spec.method, stage.name, stage.threads].append(stage)
+    methods = ordered({method for method, _, _ in groups})
+    rows, several = [], any(len(g) > 1 for g in groups.values())
+    gpu = any(s.peak_gpu_mb is not None for g in groups.values() for s in g)
+    for method, name, threads in sorted(groups, key=lambda k: (methods.index(k[0]), stages[k[1]], k[2])):
+        group = groups[method, name, threads]
+        cached = sum(s.cached for s in group)
+        rows.append({
+            "method": method,
+            "stage": name,
+            "runs": str(len(group)),
+            "seconds": f"{median(s.seconds for s in group):,.2f}",
+            "threads": str(threads),
+            "peak memory, MB": _megabytes(s.peak_memory_mb for s in group),
+            **({"peak GPU memory, MB": _megabytes(s.peak_gpu_mb for s in group)} if gpu else {}),
+            "from cache": ("yes" if cached else "no") if len(group) == 1 else f"{cached} of {len(group)}",
+        })
+    what = "Cost of each stage, median over runs" if several else "Cost of each stage"
+    return Table(f"{what}, on {device}.", pd.DataFrame(rows), (), "No stage was recorded.")
+
+
+def _merged(stages: list[Stage]) -> list[Stage]:
+    """Stages of one record that share name and threads as one: seconds add up, peaks do not."""
+    merged = {}
+    for stage in stages:
+        old = merged.get((stage.name, stage.threads))
+        merged[stage.name, stage.threads] = stage if old is None else old.model_copy(update={
+            "seconds": old.seconds + stage.seconds, "cached": old.cached and stage.cached,
+            "peak_memory_mb": _largest(old.peak_memory_mb, stage.peak_memory_mb),
+            "peak_gpu_mb": _largest(old.peak_gpu_mb, stage.peak_gpu_mb)})
+    return list(merged.values())
+
+
+def _largest(*values: float | None) -> float | None:
+    return max((v for v in values if v is not None), default=None)
+
+
+def _megabytes(values) -> str:
+    known = [v for v in values if v is not None]
+    return f"{median(known):,.0f}" if known else "not measured"
+
+
+def _interval(estimate, shown: Unit, signed: bool = False) -> str:
+    return f"{shown.show(estimate.low, signed)} to {shown.show(estimate.high, signed)}" if estimate else ""
+
+
+def _against(pooled: Pool, name: str, shown: Unit, other: str | None = None) -> str:
+    other = other or reference(name)
+    return show_difference(difference(pooled, name, other), len(pooled.scores[name]), shown) if other else ""
+
+
+def show_difference(found: Difference, seeds: int, shown: Unit) -> str:
+    """`+1.20 (+0.50 to +1.90)`, then `tie` where zero lies inside, and the seeds used where they are fewer than `seeds`."""
+    if found.estimate is None:
+        return found.reason
+    text = f"{shown.show(found.estimate.value, True)} ({_interval(found.estimate, shown, True)})"
+    text += " tie" if found.estimate.tie else ""
+    return text + (f", {len(found.seeds)} of {seeds} seeds" if len(found.seeds) < seeds else "")
+
+
+def _trained(records: list[Record], name: str) -> str:
+    counts = {}
+    for record in records:
+        if family(record.spec.method) == family(name) and record.trainable is not None:
+            parts = [f"{record.trainable.method:,}", *(f"{n:,} {what}" for what, n in record.trainable.besides.items())]
+            counts[" + ".join(parts)] = None
+    return " or ".join(counts) or ("0" if family(name) == "base" else "not recorded")
+
+
+def _kept_off(record: Record) -> list[str]:
+    who = f"{record.spec.method}, seed {record.spec.seed}"
+    notes = [f"{who}: failed: {record.error}"] if record.status == "failed" else []
+    if record.spec.limit is not None and not record.marks:  # the runner's own mark says so already
+        notes.append(f"{who}: limited to {record.spec.limit} test images, so it stands on no board")
+    return notes + [f"{who}: kept off the boards: {mark}" for mark in record.marks]
+
+
+def _one_board(records: list[Record]) -> None:
+    keys = {(r.spec.task, r.spec.dataset, r.spec.backbone, r.protocol_hash) for r in records}
+    if len(keys) > 1:
+        raise ValueError(f"records of {len(keys)} boards in one table: their task, dataset, backbone or protocol differ")

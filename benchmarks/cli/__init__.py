@@ -1,0 +1,58 @@
+"""The command line, `python -m benchmarks`: one file for each subcommand, heavy imports inside the call."""
+from __future__ import annotations
+
+import argparse
+import errno
+import logging
+import sys
+
+from benchmarks.cli import bench, board, data, doctor, list_, run, show
+from benchmarks.errors import BenchmarkError
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells count
+EXAMPLES = """examples:
+  python -m benchmarks run --task camo --method dora+swap     the main job: train, search, test, table
+  python -m benchmarks list                                   every task, dataset, backbone, method and protocol
+  python -m benchmarks doctor                                 what is installed and prepared here, and how to mend the rest
+
+exit codes: 0 done, 1 a run failed and left its record, 2 usage, 3 data or weights missing, 4 invalid record, 130 interrupted"""
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Parameter-free fine-tuning of vision models by channel replacement: run, compare, publish.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--quiet", action="store_true", help="warnings and results only")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for module in (run, list_, show, doctor, bench, board, data):
+        module.register(commands)
+    return top
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING if args.quiet else logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    for noisy in ("torch", "httpx", "urllib3", "datasets", "filelock", "PIL"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        return args.call(args)
+    except BenchmarkError as error:
+        return _say(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _say("stopped. What was finished is kept: the same command goes on from here.", INTERRUPTED)
+    except BrokenPipeError:  # `list | head` closed the pipe
+        sys.stderr.close()
+        return 0
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        return _say(f"cannot write{where}: {error.strerror}. Finished stages are kept; make room and run the same command again.", 1)
+
+
+def _say(text: str, code: int) -> int:
+    print(f"error: {text}" if code != INTERRUPTED else text, file=sys.stderr)
+    return code

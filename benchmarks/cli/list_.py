@@ -1,0 +1,30 @@
+"""`list`: everything that has a name."""
+from __future__ import annotations
+
+
+def register(commands) -> None:
+    p = commands.add_parser("list", help="tasks, datasets, backbones, methods, protocols")
+    p.set_defaults(call=call)
+
+
+def call(args) -> int:
+    from tabulate import tabulate
+
+    from benchmarks import backbones, data
+    from benchmarks.catalog import BACKBONES, DATASETS, METHODS, TASKS
+    from benchmarks.protocols import PROTOCOLS
+
+    def state(reason: str | None) -> str:
+        return "ready" if reason is None else "not prepared"
+
+    sections = {
+        "tasks": [(t.name, t.summary, ", ".join(t.metrics)) for _, t in TASKS.items()],
+        "datasets": [(d.name, d.task, d.protocol, d.summary, state(data.lacking(d))) for _, d in DATASETS.items()],
+        "backbones": [(b.name, b.protocol, b.summary, state(backbones.lacking(b))) for _, b in BACKBONES.items()],
+        "methods (each also as NAME+swap)": [(name, m.summary) for name, m in METHODS.items()],
+        "protocols": [(name, p.summary) for name, p in PROTOCOLS.items()],
+    }
+    for title, rows in sections.items():
+        print(f"{title}\n{tabulate(rows, tablefmt='plain')}\n")
+    print("One of them closely: python -m benchmarks show NAME. What is missing and how to get it: python -m benchmarks doctor")
+    return 0

@@ -1,0 +1,75 @@
+"""`show`: one name, or one record, closely."""
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+
+EXAMPLES = """examples:
+  python -m benchmarks show mini-v1
+  python -m benchmarks show dora
+  python -m benchmarks show results/verified/mini-v1/camo-mini/*.json"""
+
+
+def register(commands) -> None:
+    p = commands.add_parser("show", help="one entry or one record closely", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("names", nargs="+", metavar="NAME", help="a task, dataset, backbone, method, protocol, or a record's file")
+    p.set_defaults(call=call)
+
+
+def call(args) -> int:
+    for name in args.names:
+        _record(Path(name)) if name.endswith(".json") else _entry(name)
+    return 0
+
+
+def _entry(name: str) -> None:
+    from benchmarks.catalog import BACKBONES, DATASETS, METHODS, SWAP, TASKS
+    from benchmarks.errors import UsageError
+    from benchmarks.protocols import PROTOCOLS
+    from benchmarks.registry import Registry
+
+    registries = (TASKS, DATASETS, BACKBONES, METHODS, PROTOCOLS)
+    plain = name.removesuffix(SWAP)
+    found = [(r.kind, r.get(plain)) for r in registries if plain in r]
+    if not found:
+        every: Registry = Registry("name")
+        for registry in registries:
+            for known in registry:
+                if known not in every:
+                    every.add(known, None)
+        every.get(plain)
+        raise UsageError(f"unknown name {name!r}")
+    for kind, entry in found:
+        fields = asdict(entry) if is_dataclass(entry) else {"summary": entry.summary, "trains_encoder": entry.trains_encoder}
+        print(f"{kind} {plain}")
+        for key, value in fields.items():
+            if key != "name":
+                print(f"  {key}: {json.dumps(value) if isinstance(value, (dict, list, tuple)) else value}")
+        if kind == "protocol":
+            print(f"  hash: {entry.hash}")
+        print()
+
+
+def _record(path: Path) -> None:
+    from benchmarks import records
+    from benchmarks.board import tables
+    from benchmarks.board.text import terminal
+
+    record = records.read(path)
+    on = record.environment
+    print(f"{record.spec.method} on {record.spec.dataset} with {record.spec.backbone}, seed {record.spec.seed}: {record.status}, {record.started}")
+    print(f"  commit {on.commit or 'unknown'}{' with uncommitted changes' if on.dirty else ''}, {on.device}, {on.threads} threads, {on.precision}")
+    print(f"  again: {record.command}\n")
+    if record.status == "failed":
+        print(f"  error: {record.error}")
+        return
+    print(tables.caption([record]))
+    print(terminal(tables.summary([record])))
+    if record.search:
+        print()
+        print(terminal(tables.search_table([record])))
+    for table in tables.cost([record]):
+        print()
+        print(terminal(table))

@@ -1,0 +1,74 @@
+"""Looking at a dataset: a contact sheet, an export in the Hugging Face format, a check against the manifest."""
+from __future__ import annotations
+
+import numpy as np
+
+from benchmarks import data
+from benchmarks.catalog import Dataset
+from benchmarks.data.samples import interior_point
+from benchmarks.errors import MissingData
+from benchmarks.protocols import PROTOCOLS
+
+COLUMNS = 8
+CELL = 128  # pixels: the embedded images' own size
+_OUTLINE, _CLICK = (255, 0, 255), (255, 255, 0)
+
+
+def sheet(dataset: Dataset, split: str, count: int):
+    """A PIL image of the first `count` samples: each as it is, and below it with the truth outlined and the click marked."""
+    from PIL import Image
+    from scipy import ndimage
+
+    names = data.ids(dataset, split, PROTOCOLS.get(dataset.protocol))[:count]
+    cells = []
+    for sample in data.load(dataset, split, names):
+        truth = sample.image.copy()
+        truth[sample.mask & ~ndimage.binary_erosion(sample.mask)] = _OUTLINE
+        x, y = interior_point(sample.mask)
+        truth[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2] = _CLICK
+        pair = [np.asarray(Image.fromarray(a).resize((CELL, CELL))) for a in (sample.image, truth)]
+        cells.append(np.concatenate(pair))
+    blank = np.full_like(cells[0], 255)
+    cells += [blank] * (-len(cells) % COLUMNS)
+    rows = [np.concatenate(cells[k : k + COLUMNS], axis=1) for k in range(0, len(cells), COLUMNS)]
+    return Image.fromarray(np.concatenate(rows))
+
+
+def export(dataset: Dataset):
+    """The dataset as a Hugging Face `DatasetDict` with columns id, image and mask (0 or 255)."""
+    from datasets import Dataset as Table
+    from datasets import DatasetDict, Features, Image, Value
+    from PIL import Image as Picture
+
+    columns = Features({"id": Value("string"), "image": Image(), "mask": Image()})
+
+    def rows(split: str):
+        for sample in data.load(dataset, split, data.ids(dataset, split, PROTOCOLS.get(dataset.protocol))):
+            mask = Picture.fromarray(sample.mask.astype(np.uint8) * 255)
+            yield {"id": sample.id, "image": Picture.fromarray(sample.image), "mask": mask}
+
+    return DatasetDict({split: Table.from_list(list(rows(split)), features=columns) for split in ("train", "test")})
+
+
+def verify(dataset: Dataset) -> list[str]:
+    """What differs from the manifest, one line a fault. Generated images are generated again; files are all opened."""
+    if dataset.source == "generated":
+        from benchmarks.data.generated import digest, generate
+        from benchmarks.data.manifests import manifest
+
+        faults = []
+        for split, entry in manifest(dataset.name)["splits"].items():
+            if (found := digest(*generate(dataset.name, split, entry["images"]))) != entry["sha256"]:
+                faults.append(f"{dataset.name}/{split}: sha256 {found}, the manifest states {entry['sha256']}")
+        return faults
+    if reason := data.lacking(dataset):
+        return [reason]
+    faults = []
+    for split in ("train", "test"):
+        samples = data.load(dataset, split, data.ids(dataset, split, PROTOCOLS.get(dataset.protocol)))
+        for k in range(len(samples)):
+            try:
+                samples[k]
+            except MissingData as error:
+                faults.append(str(error))
+    return faults

@@ -1,0 +1,29 @@
+"""A sample: one image, the mask of one object in it, and the click that stands for the object."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Sample:
+    """`image` (H, W, 3) uint8, `mask` (H, W) bool at the image's own resolution, `id` unique within its dataset."""
+
+    id: str
+    image: np.ndarray
+    mask: np.ndarray
+
+
+def interior_point(mask: np.ndarray) -> tuple[int, int]:
+    """(x, y) of the mask's pixel farthest from its border, the first in reading order among equals. The image's edge
+
+    counts as a border. An empty mask has no inside: the middle of the image is clicked then.
+    """
+    if not mask.any():
+        return mask.shape[1] // 2, mask.shape[0] // 2
+    from scipy import ndimage
+
+    depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    y, x = np.unravel_index(int(depth.argmax()), depth.shape)
+    return int(x), int(y)

@@ -1,0 +1,60 @@
+"""Adaptation methods: one class each, found by name through `benchmarks.catalog.METHODS`.
+
+A method is how a frozen model is adapted before it is tested. `+swap` is not a method of its own: it goes on any of them.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """What a method trains, by parameter name: its `own`, and what is trained `besides` under a part's name."""
+
+    own: tuple[str, ...] = ()
+    besides: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.own + tuple(name for part in self.besides.values() for name in part)
+
+
+class Method(Protocol):
+    """`attach` changes a `segment_anything` Sam in place and says what is to be trained; everything else stays frozen.
+
+    At the start the model's outputs must equal those without the method. `count` says, by formula and without looking at
+    what `attach` made, how many parameters the method's own part has; the runner holds one against the other.
+    `trains_encoder` False lets training read encoder features from memory instead of computing them each time.
+    """
+
+    name: str
+    summary: str
+    trains_encoder: bool
+
+    def attach(self, sam: nn.Module) -> Attachment: ...
+
+    def count(self, sam: nn.Module) -> int: ...
+
+
+def freeze(sam: nn.Module, attachment: Attachment) -> None:
+    """Only the attachment's parameters ask for a gradient; the model is in eval mode (no dropout, no running statistics).
+
+    Raises KeyError for a name that the model does not have.
+    """
+    parameters = dict(sam.named_parameters())
+    for name in attachment.names:
+        parameters[name]
+    wanted = set(attachment.names)
+    for name, parameter in parameters.items():
+        parameter.requires_grad_(name in wanted)
+    sam.eval()
+
+
+def trainable(sam: nn.Module, attachment: Attachment) -> tuple[int, dict[str, int]]:
+    """Trained parameters: the method's own, and what is trained besides, by part."""
+    size = {name: parameter.numel() for name, parameter in sam.named_parameters()}
+    return sum(size[n] for n in attachment.own), {part: sum(size[n] for n in names) for part, names in attachment.besides.items()}

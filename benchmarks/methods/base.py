@@ -1,0 +1,16 @@
+"""`base`: the frozen model as it is."""
+from __future__ import annotations
+
+from benchmarks.methods import Attachment
+
+
+class Base:
+    name = "base"
+    summary = "the frozen model, nothing trained"
+    trains_encoder = False
+
+    def attach(self, sam) -> Attachment:
+        return Attachment()
+
+    def count(self, sam) -> int:
+        return 0

@@ -1,0 +1,188 @@
+"""A run as data: which stages it needs, under which keys, and which of them are already kept. Imports no torch."""
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from benchmarks import backbones, data, device, store
+from benchmarks.catalog import BACKBONES, DATASETS, METHODS, SWAP, TASKS, Backbone, Dataset, Task, split_method
+from benchmarks.errors import MissingData, UsageError
+from benchmarks.protocols import Protocol, choose
+from benchmarks.records import Spec, hash_of
+from benchmarks.store import Job
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run was asked to do, names only. `protocol` may be "auto", `dataset` and `backbone` None for the default."""
+
+    task: str
+    method: str
+    protocol: str = "auto"
+    dataset: str | None = None
+    backbone: str | None = None
+    limit: int | None = None
+    device: str = "auto"
+    precision: str = "float32"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run of one seed, resolved. `jobs` in their order; evaluations are split so that runs share what they can."""
+
+    task: Task
+    dataset: Dataset
+    backbone: Backbone
+    method: str
+    swap: bool
+    protocol: Protocol
+    why: str
+    seed: int
+    limit: int | None
+    device: str
+    precision: str
+    train_ids: list[str]
+    search_ids: list[str]
+    test_ids: list[str]
+    weights: str
+    jobs: dict[str, Job]
+
+    @property
+    def method_name(self) -> str:
+        return self.method + (SWAP if self.swap else "")
+
+    @property
+    def spec(self) -> Spec:
+        return Spec(
+            task=self.task.name,
+            dataset=self.dataset.name,
+            backbone=self.backbone.name,
+            method=self.method_name,
+            protocol=self.protocol.name,
+            seed=self.seed,
+            precision=self.precision,
+            limit=self.limit,
+        )
+
+    @property
+    def file_name(self) -> str:
+        """Of the record: readable, and different for every spec, protocol version and kind of device."""
+        short = hash_of([self.spec.model_dump(), self.protocol.hash, self.device.split(":")[0]])[:8]
+        return f"{self.protocol.name}/{self.dataset.name}/{self.method_name}-{self.backbone.name}-seed{self.seed}-{short}.json"
+
+    @property
+    def command(self) -> str:
+        parts = [
+            f"python -m benchmarks run --task {self.task.name} --method {self.method_name} --dataset {self.dataset.name}",
+            f"--backbone {self.backbone.name} --protocol {self.protocol.name} --seeds {self.seed}",
+            f"--limit {self.limit}" if self.limit else "",
+            f"--precision {self.precision}" if self.precision != "float32" else "",
+        ]
+        return " ".join(p for p in parts if p)
+
+    def done(self, name: str) -> bool:
+        return store.kept(self.jobs[name]) is not None
+
+
+def choose_protocol(task: Task, named: str, dataset: str | None, backbone: str | None) -> tuple[Protocol, str]:
+    """The protocol for a task, and why. A dataset or backbone that belongs to one protocol decides it under "auto"."""
+    tied = [x.protocol for x in (dataset and DATASETS.get(dataset), backbone and BACKBONES.get(backbone)) if x]
+    if len(set(tied)) == 2:
+        raise UsageError(f"{dataset} belongs to {tied[0]} and {backbone} to {tied[1]}; choose both from one protocol")
+    if named == "auto" and tied:
+        return choose(tied[0], {tied[0]: None, **{p: None for p in task.datasets}})[0], f"the one that {dataset or backbone} belongs to"
+    return choose(named, {p: lacking(task, p) for p in task.datasets})
+
+
+def lacking(task: Task, protocol: str) -> str | None:
+    """None where the default data and weights of a task are prepared under a protocol, else what to do, all of it."""
+    reasons = [data.lacking(DATASETS.get(task.datasets[protocol][0])), backbones.lacking(_default_backbone(protocol))]
+    return "; ".join(r for r in reasons if r) or None
+
+
+def plan(request: Request, seed: int) -> Plan:
+    """Resolve a request. Raises UsageError for unknown or unfitting names, MissingData for missing data or weights."""
+    task = TASKS.get(request.task)
+    method, swap = split_method(request.method)
+    protocol, why = choose_protocol(task, request.protocol, request.dataset, request.backbone)
+    dataset = DATASETS.get(request.dataset or task.datasets[protocol.name][0])
+    backbone = BACKBONES.get(request.backbone) if request.backbone else _default_backbone(protocol.name)
+    if dataset.task != task.name:
+        raise UsageError(f"dataset {dataset.name} is of task {dataset.task}, not {task.name}; add --task {dataset.task}")
+    for thing in (dataset, backbone):
+        if thing.protocol != protocol.name:
+            raise UsageError(f"{thing.name} belongs to protocol {thing.protocol}, not {protocol.name}; leave it out or change --protocol")
+    if request.limit is not None and request.limit < 1:
+        raise UsageError(f"--limit must be at least 1, got {request.limit}")
+    for reason in (data.lacking(dataset), backbones.lacking(backbone)):
+        if reason:
+            raise MissingData(reason)
+    train_ids, test_ids = data.ids(dataset, "train", protocol), data.ids(dataset, "test", protocol)[: request.limit]
+    search_ids = data.search_ids(train_ids, protocol.search_images, seed)
+    if overlap := set(train_ids) & set(test_ids):
+        raise MissingData(f"{dataset.name}: {len(overlap)} ids stand in both splits, such as {min(overlap)}; mend the split lists")
+    _, weights = backbones.verified_checkpoint(backbone)
+    where = device.resolve(request.device)
+    resolved = Plan(
+        task, dataset, backbone, method, swap, protocol, why, seed, request.limit, where, request.precision,
+        train_ids, search_ids, test_ids, weights, {},
+    )  # fmt: skip
+    resolved.jobs.update(_jobs(resolved))
+    return resolved
+
+
+def _default_backbone(protocol: str) -> Backbone:
+    return next(b for _, b in BACKBONES.items() if b.protocol == protocol)
+
+
+def _jobs(p: Plan) -> dict[str, Job]:
+    """Each stage's inputs. A job names the jobs before it by key, so a change at the front changes every key behind."""
+    versions = p.protocol.stage_versions
+    rules = {"prompt": p.protocol.prompt, "mask": p.protocol.mask, "metric": p.protocol.metric, "size": p.protocol.image_size}
+    machine = {"device": p.device.split(":")[0], "precision": p.precision}
+    common = {"weights": p.weights, "data": data.identity(p.dataset), **machine}
+    jobs: dict[str, Job] = {}
+    adapted = None
+    if p.method != "base":
+        training = {**p.protocol.resolved()["training"], "prompt": p.protocol.prompt}
+        jobs["train"] = Job(
+            "train",
+            {**common, "version": versions["train"], "method": p.method, "training": training, "seed": p.seed, "images": hash_of(p.train_ids)},
+        )
+        adapted = jobs["train"].key
+    test = {**common, **rules, "version": versions["evaluate"], "images": hash_of(p.test_ids)}
+    if p.swap:
+        jobs["embed"] = Job("embed", {**common, "version": versions["embed"], "adapted": adapted, "images": hash_of(p.search_ids)})
+        jobs["search"] = Job(
+            "search",
+            {**rules, **machine, "version": versions["search"], "features": jobs["embed"].key, "strategy": p.protocol.strategy, "keep": p.protocol.keep},
+        )
+    jobs["evaluate base"] = Job("evaluate", {**test, "adapted": None, "variants": "plain and best of three"})
+    if adapted:
+        jobs[f"evaluate {p.method}"] = Job("evaluate", {**test, "adapted": adapted, "variants": "plain"})
+    if p.swap:
+        control = {"draws": p.protocol.random_draws, "seed": p.seed}
+        jobs[f"evaluate {p.method}{SWAP}"] = Job("evaluate", {**test, "adapted": adapted, "search": jobs["search"].key, "random": control})
+    return jobs
+
+
+def passes(p: Plan) -> int:
+    """Decoder passes of the search at most: all pairs and the empty swap, then all subsets, on every search image."""
+    c, n = p.backbone.channels, p.protocol.keep
+    return (c * (c - 1) + 1 + 2**n) * len(p.search_ids)
+
+
+def describe(p: Plan) -> str:
+    """The plan in lines, for --dry-run: each stage, what it will do, whether it is kept already."""
+    steps = math.ceil(len(p.train_ids) / p.protocol.training.batch) * p.protocol.training.epochs
+    says = {
+        "train": f"{steps:,} steps of {p.protocol.training.batch} images",
+        "embed": f"{len(p.search_ids)} search images",
+        "search": f"{p.protocol.strategy}, at most {passes(p):,} decoder passes",
+    }
+    lines = [f"{p.method_name} on {p.dataset.name} with {p.backbone.name}, protocol {p.protocol.name} ({p.protocol.hash[:8]}), seed {p.seed}"]
+    for name, job in p.jobs.items():
+        what = says.get(name) or f"{len(p.test_ids)} test images"
+        state = "kept, will be read" if store.kept(job) else "to do"
+        lines.append(f"  {name:<22} {what:<52} {state}")
+    return "\n".join(lines)

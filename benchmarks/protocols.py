@@ -1,0 +1,104 @@
+"""Protocols: the named, versioned, hashed rules of a run. Any change of a value is a new version under a new name."""
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+
+from benchmarks.errors import UsageError
+from benchmarks.records import hash_of
+from benchmarks.registry import Registry
+
+# Versions of the stages that make numbers. Raise one when its result changes: cached stages and records of the old one stop
+# being used and stop joining the new ones.
+STAGE_VERSIONS = {"train": 1, "embed": 1, "search": 1, "evaluate": 1}
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a method is trained: Dice + cross-entropy of the decoder's low-resolution single mask, Adam."""
+
+    epochs: int
+    batch: int
+    learning_rate: float
+    weight_decay: float
+    loss: str = "dice+ce"
+    optimiser: str = "adam"
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The rules of a run.
+
+    prompt: where the one positive point stands (interior: the mask's pixel farthest from its border). mask: which of the
+    decoder's masks counts (single: token 0). search_images are drawn from the training split by the run's seed.
+    train_images: None means the whole training split. random_draws: random swaps whose mean is the control.
+    """
+
+    name: str
+    summary: str
+    image_size: int
+    training: Training
+    train_images: int | None = None
+    test_images: int | None = None
+    search_images: int = 50
+    keep: int = 10
+    strategy: str = "exhaustive"
+    prompt: str = "interior"
+    mask: str = "single"
+    metric: str = "miou"
+    empty_union: float = 1.0
+    random_draws: int = 5
+    seeds: tuple[int, ...] = (0, 1, 2)
+    stage_versions: dict[str, int] = field(default_factory=lambda: dict(STAGE_VERSIONS))
+
+    def resolved(self) -> dict:
+        """Every rule as a JSON value: what a record carries and the protocol's hash is made of."""
+        return {**asdict(self), "seeds": list(self.seeds)}
+
+    @property
+    def hash(self) -> str:
+        return hash_of(self.resolved())
+
+
+PROTOCOLS: Registry[Protocol] = Registry("protocol")
+PROTOCOLS.add(
+    "paper-v1",
+    Protocol(
+        "paper-v1",
+        "the paper's: 1024 x 1024, real images, real weights",
+        1024,
+        Training(epochs=25, batch=1, learning_rate=1e-4, weight_decay=5e-5),
+    ),
+)
+PROTOCOLS.add(
+    "mini-v1",
+    Protocol(
+        "mini-v1",
+        "the embedded default: 128 x 128, generated images, a small checkpoint, a laptop's CPU",
+        128,
+        # A model of 1/60 the size takes a larger rate; 200 images and 10 epochs leave time for the search.
+        Training(epochs=10, batch=8, learning_rate=1e-3, weight_decay=5e-5),
+        train_images=200,
+        test_images=500,
+    ),
+)
+
+
+def choose(name: str, prepared: dict[str, str | None]) -> tuple[Protocol, str]:
+    """The protocol of a run and why, as a sentence. `prepared` maps a protocol to None, or to what it still needs.
+
+    "auto" takes paper-v1 where its data and weights are on this machine, else mini-v1. Raises UsageError where a protocol
+    named outright does not know the task.
+    """
+    if name != "auto":
+        protocol = PROTOCOLS.get(name)
+        if name not in prepared:
+            raise UsageError(f"{name} has no data for this task; choose from: {', '.join(prepared)}")
+        return protocol, "named on the command line"
+    for candidate in ("paper-v1", "mini-v1"):
+        if candidate in prepared and prepared[candidate] is None:
+            lacking = prepared.get("paper-v1")
+            if candidate == "paper-v1":
+                return PROTOCOLS.get(candidate), "its data and weights are prepared on this machine"
+            reason = f"paper-v1 is not prepared: {lacking}" if lacking else "paper-v1 has no data for this task yet"
+            return PROTOCOLS.get(candidate), f"the embedded default; {reason}"
+    raise UsageError("no protocol is prepared for this task; see: python -m benchmarks doctor")

@@ -1,0 +1,116 @@
+"""One run: from a plan to its record, written whatever happens."""
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+
+from benchmarks import backbones, records
+from benchmarks.catalog import SWAP
+from benchmarks.environment import environment
+from benchmarks.errors import BenchmarkError, InvalidRecord, MissingData
+from benchmarks.metrics.intervals import bootstrap, paired
+from benchmarks.plan import Plan
+from benchmarks.records import Comparison, Evaluation, Metric, Record, Trainable, hash_of
+
+log = logging.getLogger("benchmarks")
+
+
+def cached(p: Plan, path: Path) -> Record | None:
+    """The finished record of this very run, if its file is there: same spec, same protocol, same weights, same precision."""
+    if not path.exists():
+        return None
+    try:
+        record = records.read(path)
+    except InvalidRecord as error:
+        log.warning("%s; the run is done again", error)
+        return None
+    same = record.spec == p.spec and record.protocol_hash == p.protocol.hash and record.weights == {p.backbone.name: p.weights}
+    on = record.environment
+    same = same and on.device.startswith("CPU") == (p.device == "cpu")
+    return record if same and record.status == "done" else None
+
+
+def run(p: Plan, path: Path, threads: int) -> Record:
+    """Do a run and write its record to `path`, a failed one too.
+
+    KeyboardInterrupt leaves no record: finished stages and the search's journal are kept, and the same call goes on from
+    them. MissingData leaves none either, for nothing ran. Raises OSError where the record cannot be written.
+    """
+    started = datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+    def leave(**parts) -> Record:
+        record = Record(
+            spec=p.spec,
+            spec_hash=hash_of(p.spec.model_dump()),
+            protocol=p.protocol.resolved(),
+            protocol_hash=p.protocol.hash,
+            weights={p.backbone.name: p.weights},
+            marks=[f"limited to {p.limit} test images"] if p.limit else [],
+            environment=environment(p.device, p.precision, threads),
+            started=started,
+            command=p.command,
+            **parts,
+        )
+        records.write(record, path)
+        return record
+
+    try:
+        parts = _work(p, threads)
+    except MissingData:
+        raise
+    except OSError:
+        raise  # a full disk: no record can be written either
+    except Exception as error:
+        text = str(error) if isinstance(error, BenchmarkError) else f"{type(error).__name__}: {error}"
+        log.error("the run failed: %s", text, exc_info=None if isinstance(error, BenchmarkError) else error)
+        return leave(status="failed", error=text.splitlines()[0] if text else "unknown")
+    return leave(status="done", **parts)
+
+
+def _work(p: Plan, threads: int) -> dict:
+    import torch
+
+    from benchmarks.stages import BEST_OF_THREE, Workbench
+
+    torch.set_num_threads(threads)
+    weights, _ = backbones.verified_checkpoint(p.backbone)
+    bench = Workbench(p, threads, weights)
+    trained = bench.trained().result["trainable"] if p.method != "base" else {"method": 0}
+    if p.swap:
+        bench.features()
+    found = bench.found() if p.swap else None
+    scores, metric = bench.evaluated(), p.protocol.metric
+    roles = {"base": "base", BEST_OF_THREE: "control", f"{p.method}+random-swap": "control"}
+    order = ["base", BEST_OF_THREE, p.method, f"{p.method}{SWAP}", f"{p.method}+random-swap"]
+    evaluations = []
+    for name in dict.fromkeys(order):
+        if name in scores:
+            e = bootstrap(scores[name])
+            shown = Metric(value=e.value, low=e.low, high=e.high)
+            evaluations.append(Evaluation(name=name, role=roles.get(name, "method"), metrics={metric: shown}, scores={metric: scores[name]}))
+    comparisons = [_compare(metric, a, b, scores) for a, b in _pairs(p, BEST_OF_THREE) if a in scores and b in scores]
+    if found:
+        gain = next(c.difference for c in comparisons if c.a == f"{p.method}{SWAP}" and c.b == p.method)
+        found = found.model_copy(update={"test_gain": gain})
+    return {
+        "images": p.test_ids,
+        "evaluations": evaluations,
+        "comparisons": comparisons,
+        "search": found,
+        "trainable": Trainable(**trained),
+        "stages": sorted(bench.costs, key=lambda c: list(p.jobs).index(c.name)),
+    }
+
+
+def _pairs(p: Plan, best_of_three: str) -> list[tuple[str, str]]:
+    """Which differences a record states: (a, b) for a - b."""
+    swapped = f"{p.method}{SWAP}"
+    pairs = [(best_of_three, "base"), (swapped, p.method), (f"{p.method}+random-swap", p.method)]
+    return pairs + ([(p.method, "base"), (swapped, "base")] if p.method != "base" else [])
+
+
+def _compare(metric: str, a: str, b: str, scores: dict[str, list[float]]) -> Comparison:
+    e = paired(scores[a], scores[b])
+    return Comparison(a=a, b=b, metric=metric, difference=e.value, low=e.low, high=e.high, p=e.p)

@@ -1,0 +1,77 @@
+"""The store of finished stages: each under the hash of what made it, checked when it is read."""
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.files import home, write_atomically
+from benchmarks.records import hash_of
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One stage to be done: its name, what decides its result, and from these its key."""
+
+    stage: str
+    inputs: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        return hash_of({"stage": self.stage, **self.inputs})
+
+    @property
+    def folder(self) -> Path:
+        return home() / "stages" / self.stage / self.key[:24]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A finished stage: its result, what it cost, and the files it left."""
+
+    result: dict[str, Any]
+    cost: dict[str, Any]
+    files: dict[str, Path] = field(default_factory=dict)
+
+
+def kept(job: Job) -> Kept | None:
+    """The finished stage, or None where it is not there. A damaged one is reported and removed, so that it is done again."""
+    path = job.folder / "stage.json"
+    try:
+        value = json.loads(path.read_bytes())
+        files = {name: job.folder / name for name in value["files"]}
+        whole = value["key"] == job.key and all(_sha256(files[n]) == digest for n, digest in value["files"].items())
+        if whole:
+            return Kept(value["result"], value["cost"], files)
+    except FileNotFoundError:
+        if not path.exists():
+            return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass
+    log.warning("the kept stage %s in %s is damaged; it is done again", job.stage, job.folder)
+    discard(job)
+    return None
+
+
+def keep(job: Job, result: dict[str, Any], cost: dict[str, Any], files: tuple[str, ...] = ()) -> Kept:
+    """Keep a finished stage. `files` name what the stage wrote into `job.folder`; stage.json comes last and makes it count."""
+    digests = {name: _sha256(job.folder / name) for name in files}
+    value = {"stage": job.stage, "key": job.key, "inputs": job.inputs, "result": result, "cost": cost, "files": digests}
+    write_atomically(job.folder / "stage.json", json.dumps(value, indent=1) + "\n")
+    return Kept(result, cost, {name: job.folder / name for name in files})
+
+
+def discard(job: Job) -> None:
+    """Remove a stage, its journals included."""
+    shutil.rmtree(job.folder, ignore_errors=True)
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,96 @@
+"""`FeatureCache`: feature maps of one shape in one checked file, read by memory map."""
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import zlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+_MAGIC = b"chanswap-features-1\n"
+_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+class CacheError(ValueError):
+    """A feature file that is cut short, damaged, or no feature file. Delete it and embed the images again."""
+
+
+class FeatureCache(Sequence):
+    """Features of a list of images: `cache[i]` is (C, ...) on the CPU, `cache.ids[i]` its name, `cache.about` free data.
+
+    Opening checks every byte against its checksum (about 1 GB a second) and raises CacheError if one is wrong; memory is
+    the operating system's page cache, so a cache larger than memory can be used.
+    """
+
+    def __init__(self, path: str | Path):
+        try:
+            with open(path, "rb") as file:
+                if file.read(len(_MAGIC)) != _MAGIC:
+                    raise CacheError(f"{path}: not a feature cache of this version")
+                size = int.from_bytes(file.read(4), "little")
+                text = file.read(size)
+                start = file.tell()
+                header = json.loads(text)
+                self.ids, self.shape, self.about = header["ids"], torch.Size(header["shape"]), header["about"]
+                self._dtype, self._start, checks = _DTYPES[header["dtype"]], start, header["crc32"]
+                self._bytes = self.shape.numel() * self._dtype.itemsize
+                if os.fstat(file.fileno()).st_size != start + self._bytes * len(self.ids):
+                    raise CacheError(f"{path}: cut short or too long")
+                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        except (KeyError, TypeError, ValueError) as error:
+            raise error if isinstance(error, CacheError) else CacheError(f"{path}: damaged header") from None
+        with memoryview(self._map) as view:
+            for k, check in enumerate(checks):
+                if zlib.crc32(view[start + k * self._bytes : start + (k + 1) * self._bytes]) != check:
+                    raise CacheError(f"{path}: the features of {self.ids[k]} are damaged")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, k: int) -> Tensor:
+        if not 0 <= k < len(self.ids):
+            raise IndexError(k)
+        flat = torch.frombuffer(self._map, dtype=self._dtype, count=self.shape.numel(), offset=self._start + k * self._bytes)
+        return flat.view(self.shape)
+
+    @classmethod
+    def write(cls, path: str | Path, features: Iterable[tuple[str, Tensor]], **about) -> FeatureCache:
+        """Write (id, tensor (C, ...)) items, one at a time in memory, and open the file. It appears whole or not at all.
+
+        Raises ValueError if the tensors differ in shape or dtype, OSError if the disk is full.
+        """
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        body, unfinished = path.with_name(f".{path.name}.{os.getpid()}.body"), path.with_name(f".{path.name}.{os.getpid()}.part")
+        ids, checks, first = [], [], None
+        try:
+            with open(body, "wb") as file:
+                for name, tensor in features:
+                    tensor = tensor.detach().cpu().contiguous()
+                    first = tensor if first is None else first
+                    if tensor.shape != first.shape or tensor.dtype != first.dtype:
+                        raise ValueError(f"features of {name} are {tuple(tensor.shape)} {tensor.dtype}, the first were {tuple(first.shape)} {first.dtype}")
+                    data = tensor.view(torch.uint8).numpy().tobytes()
+                    file.write(data)
+                    ids.append(name)
+                    checks.append(zlib.crc32(data))
+            if first is None:
+                raise ValueError("no features to write")
+            dtype = str(first.dtype).removeprefix("torch.")
+            header = json.dumps({"ids": ids, "shape": list(first.shape), "dtype": dtype, "crc32": checks, "about": about}).encode()
+            header += b" " * (-(len(_MAGIC) + 4 + len(header)) % 64)  # the data starts on a cache line
+            with open(unfinished, "wb") as file, open(body, "rb") as source:
+                file.write(_MAGIC + len(header).to_bytes(4, "little") + header)
+                while chunk := source.read(1 << 24):
+                    file.write(chunk)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(unfinished, path)
+        finally:
+            body.unlink(missing_ok=True)
+            unfinished.unlink(missing_ok=True)
+        return cls(path)

@@ -1,0 +1,165 @@
+"""Scoring many candidate swaps on cached features: images outside, candidates inside, in batches."""
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+from torch import Tensor
+
+from chanswap.journal import Journal
+from chanswap.swap import Swap
+
+BLOCK = 1024  # candidates in one unit of work: what a kill can lose, about a second on a small model
+Progress = Callable[[int, int], None]  # passes done, passes in all
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """What a search needs of a model: its features of the search images, and a score for versions of them.
+
+    features: one tensor (C, ...) an image (a list, or a `FeatureCache`). evaluate(x, image) takes B versions of the features
+    of image number `image`, (B, C, ...), and returns B scores, higher is better. `batch` is the largest B; it is halved for
+    as long as memory runs out. `workers` > 1 scores blocks in that many threads, each with one intra-op thread: no barrier
+    between cores, so a busy neighbour costs its own share and no more. `evaluate` must then be safe to call from threads.
+    """
+
+    features: Sequence[Tensor]
+    evaluate: Callable[[Tensor, int], Tensor]
+    batch: int = 64
+    workers: int = 1
+    device: torch.device | str = "cpu"
+
+    @property
+    def channels(self) -> int:
+        return self.features[0].shape[0]
+
+
+def as_pairs(swaps: Iterable[Swap]) -> Tensor:
+    """Candidates as one int64 tensor (P, K, 2) of pairs; a swap of fewer than K pairs is filled up with -1."""
+    swaps = list(swaps)
+    longest = max((len(s) for s in swaps), default=0)
+    table = torch.full((len(swaps), max(longest, 1), 2), -1, dtype=torch.long)
+    for k, swap in enumerate(swaps):
+        if swap.pairs:
+            table[k, : len(swap)] = torch.tensor(swap.pairs)
+    return table
+
+
+def sources(candidates: Tensor, channels: int) -> Tensor:
+    """Gather indices (P, C) of candidates (P, K, 2)."""
+    index = torch.arange(channels, device=candidates.device).repeat(len(candidates), 1)
+    row, column = (candidates[..., 0] >= 0).nonzero(as_tuple=True)
+    redundant, effective = candidates[row, column].unbind(-1)
+    index[row, redundant] = effective
+    return index
+
+
+def score(scorer: Scorer, candidates: Tensor | Iterable[Swap], *, journal: Journal | None = None, progress: Progress | None = None) -> Tensor:
+    """Scores (images, P), float32, of candidates given as swaps or as a tensor (P, K, 2) of pairs.
+
+    With a journal, blocks that it holds are not scored again. Batches never cross a block, so the numbers do not depend on
+    where an earlier call was stopped. Raises what `evaluate` raises; ValueError if it returns the wrong number of scores.
+    """
+    if not isinstance(candidates, Tensor):
+        candidates = as_pairs(candidates)
+    images, count = len(scorer.features), len(candidates)
+    table = torch.empty(images, count)
+    finished = journal.load() if journal else {}
+    done = 0
+    todo = []
+    for image in range(images):
+        for start in range(0, count, BLOCK):
+            block = finished.get((image, start))
+            if block is not None and len(block) == min(BLOCK, count - start):
+                table[image, start : start + BLOCK] = block
+                done += len(block)
+            else:
+                todo.append((image, start))
+    if progress:
+        progress(done, images * count)
+    try:
+        for image, start, scores in _run(scorer, candidates, todo):
+            table[image, start : start + len(scores)] = scores
+            done += len(scores)
+            if journal:
+                journal.append(image, start, scores)
+            if progress:
+                progress(done, images * count)
+    finally:
+        if journal:
+            journal.close()
+    return table
+
+
+def score_one_by_one(scorer: Scorer, candidates: Iterable[Swap], images: Iterable[int] | None = None) -> Tensor:
+    """The literal loop, one swap on one image at a time: the reference that `score` is tested and timed against."""
+    swaps = list(candidates)
+    images = range(len(scorer.features)) if images is None else list(images)
+    table = torch.empty(len(images), len(swaps))
+    with torch.inference_mode():
+        for row, image in enumerate(images):
+            features = scorer.features[image].to(scorer.device)
+            for column, swap in enumerate(swaps):
+                table[row, column] = scorer.evaluate(swap(features, axis=0)[None], image)[0]
+    return table
+
+
+def _block(scorer: Scorer, candidates: Tensor, image: int, start: int) -> Tensor:
+    """Scores of one block. Runs in a worker thread."""
+    wanted = candidates[start : start + BLOCK].to(scorer.device)
+    features = scorer.features[image].to(scorer.device)
+    batch, parts, position = scorer.batch, [], 0
+    with torch.inference_mode():
+        while position < len(wanted):
+            index = sources(wanted[position : position + batch], scorer.channels)
+            try:
+                versions = features.index_select(0, index.flatten()).view(*index.shape, *features.shape[1:])
+                scores = scorer.evaluate(versions, image)
+            except torch.OutOfMemoryError:
+                if batch == 1:
+                    raise
+                batch = batch // 2
+                continue
+            if scores.shape != (len(index),):
+                raise ValueError(f"evaluate returned {tuple(scores.shape)} for {len(index)} versions; it must return one score each")
+            parts.append(scores.float().cpu())
+            position += len(index)
+    return torch.cat(parts)
+
+
+def _run(scorer: Scorer, candidates: Tensor, todo: list[tuple[int, int]]):
+    """Yield (image, start, scores) as blocks end."""
+    if scorer.workers <= 1:
+        for image, start in todo:
+            yield image, start, _block(scorer, candidates, image, start)
+        return
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # new threads start with this figure
+    pool = ThreadPoolExecutor(scorer.workers)
+    waiting = iter(todo)
+    running: dict[Future, tuple[int, int]] = {}
+    try:
+        while True:
+            for image, start in islice(waiting, 2 * scorer.workers - len(running)):
+                running[pool.submit(_block, scorer, candidates, image, start)] = (image, start)
+            if not running:
+                return
+            ended, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in sorted(ended, key=running.get):
+                image, start = running.pop(future)
+                yield image, start, future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)
+
+
+def default_workers() -> int:
+    """The processors that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not Linux
+        return os.cpu_count() or 1

@@ -1,0 +1,92 @@
+"""Where a swap acts in a live model, and putting it there: for a `with` block, or until it is taken off."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from chanswap.swap import Swap
+
+_HANDLES = "_chanswap_handles"  # on the site's module: what `apply` hung there, so that `remove` finds it
+
+
+class SiteError(ValueError):
+    """The model has no such module, or its output has no such tensor."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """The output tensor of a submodule. `module` is its dotted name ("" is the model itself), `axis` the channel axis.
+
+    `key` picks the tensor where the module returns a dict, tuple or list; leave it None where it returns a tensor.
+    """
+
+    module: str
+    axis: int = 1
+    key: str | int | None = None
+
+
+SAM = Site("image_encoder", axis=1)  # segment_anything: the image embedding (B, 256, 64, 64), after the neck
+SAM2 = Site("image_encoder", axis=1, key="vision_features")  # sam2's ImageEncoder: its lowest-resolution map (B, 256, 64, 64)
+DINOV2 = Site("norm", axis=-1)  # timm's VisionTransformer: the final tokens (B, N, C)
+
+
+@contextmanager
+def applied(model: nn.Module, swap: Swap, site: Site) -> Iterator[nn.Module]:
+    """The model with a swap on, inside a `with` block. Weights are not touched: after it, outputs are bit-identical.
+
+    Raises SiteError if the model has no such module or its output no such tensor, SwapError if the widths differ.
+    """
+    handle = _hang(model, swap, site)
+    try:
+        yield model
+    finally:
+        handle.remove()
+
+
+def apply(model: nn.Module, swap: Swap, site: Site) -> nn.Module:
+    """Put a swap on for good (until `remove`). A second one at the same site acts on what the first leaves; see `Swap.then`.
+
+    Returns the model. Raises as `applied` does.
+    """
+    handle = _hang(model, swap, site)
+    model.get_submodule(site.module).__dict__.setdefault(_HANDLES, []).append(handle)
+    return model
+
+
+def remove(model: nn.Module) -> int:
+    """Take every swap off that `apply` put on, anywhere in the model. Returns how many there were."""
+    count = 0
+    for module in model.modules():
+        for handle in module.__dict__.pop(_HANDLES, []):
+            handle.remove()
+            count += 1
+    return count
+
+
+def _hang(model: nn.Module, swap: Swap, site: Site):
+    try:
+        module = model.get_submodule(site.module)
+    except AttributeError:
+        names = [name for name, _ in model.named_children()]
+        raise SiteError(f"the model has no module {site.module!r}; its children are: {', '.join(names) or 'none'}") from None
+    return module.register_forward_hook(lambda _module, _inputs, output: _swapped(output, swap, site))
+
+
+def _swapped(output, swap: Swap, site: Site):
+    if site.key is None:
+        if not isinstance(output, Tensor):
+            raise SiteError(f"{site.module or 'the model'} returns {type(output).__name__}, not a tensor; name the tensor with Site(key=...)")
+        return swap(output, site.axis)
+    try:
+        chosen = output[site.key]
+    except (KeyError, IndexError, TypeError):
+        raise SiteError(f"the output of {site.module or 'the model'} has no entry {site.key!r}") from None
+    changed = swap(chosen, site.axis)
+    if isinstance(output, dict):
+        return {**output, site.key: changed}
+    items = list(output)
+    items[site.key] = changed
+    return type(output)(*items) if hasattr(output, "_fields") else type(output)(items)

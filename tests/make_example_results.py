@@ -1,0 +1,128 @@
+"""Small example records for the tests of the board, the same bytes on every machine.
+
+    python tests/make_example_results.py            write tests/example_results/
+    python tests/make_example_results.py --golden   also write tests/golden_board/, the pages that they must give
+
+The numbers are invented. Look at the golden pages after writing them: they are what the tests then hold to be right.
+"""
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+RESULTS, GOLDEN = HERE / "example_results", HERE / "golden_board"
+if __name__ == "__main__":
+    sys.path.insert(0, str(HERE.parent))  # a checkout that is not installed
+
+from benchmarks.metrics.intervals import bootstrap, paired  # noqa: E402
+from benchmarks.records import Record, dump, hash_of  # noqa: E402
+
+IMAGES = [f"camo-{i}" for i in range(6)]
+MINI = {"name": "mini-v1", "prompt": "interior point", "mask": "single", "search_images": 4}
+MINI_OTHER = MINI | {"prompt": "centroid"}  # the same name with another rule: another version
+PAPER = {"name": "paper-v1", "prompt": "interior point", "mask": "single", "search_images": 50}
+LIFT = {"base": 0.0, "base+best-of-three": 0.01, "base+swap": 0.05, "base+random-swap": -0.002, "dora": 0.09,
+        "dora+swap": 0.12, "dora+random-swap": 0.085, "lora": 0.07, "decoder|<script>alert(1)</script>": 0.04}
+HELD = {"base": ["base", "base+best-of-three"],
+        "base+swap": ["base", "base+best-of-three", "base+swap", "base+random-swap"],
+        "dora": ["base", "base+best-of-three", "dora"],
+        "dora+swap": ["base", "base+best-of-three", "dora", "dora+swap", "dora+random-swap"]}
+TRAINED = {"base": (0, {}), "dora": (4096, {"mask_decoder": 191292}), "lora": (2048, {})}
+
+
+def scores(name: str, seed: int, images: list[str]) -> list[float]:
+    """Per-image scores in [0, 1]; base does not depend on the seed, because nothing is trained."""
+    rng = np.random.default_rng([len(name), sum(map(ord, name)), 0 if name.startswith("base") else seed])
+    level = np.linspace(0.45, 0.7, len(images))
+    return [round(float(x), 6) for x in level + LIFT[name] + rng.normal(0, 0.012, len(images))]
+
+
+def example(method: str, seed: int, *, protocol=MINI, dataset="camo", device="cpu: two cores", held=None, images=IMAGES,
+            started="2026-01-02T10:00:00+00:00", limit=None, marks=(), error=None) -> Record:
+    """One record as a run leaves it. `held` names its evaluations (default: as the method does); `error` makes it failed."""
+    spec = {"task": "camo", "dataset": dataset, "backbone": "sam-mini", "method": method, "protocol": protocol["name"],
+            "seed": seed, "limit": limit}
+    images = images[:limit]
+    family = method.split("+")[0]
+    roles = {"base": "base"} | {name: "control" for name in LIFT if name.endswith(("+random-swap", "+best-of-three"))}
+    evaluations = []
+    for name in [] if error else held or HELD[method]:
+        found = scores(name, seed, images)
+        mean = bootstrap(found)
+        evaluations.append({
+            "name": name, "role": roles.get(name, "method"),
+            "metrics": {"miou": {"value": sum(found) / len(found), "low": mean.low, "high": mean.high}},
+            "scores": {"miou": found}})
+    by_name = {e["name"]: e["scores"]["miou"] for e in evaluations}
+    search = comparison = None
+    if method.endswith("+swap") and not error:
+        gain = paired(by_name[method], by_name[family])
+        comparison = {"a": method, "b": family, "metric": "miou", "difference": gain.value, "low": gain.low,
+                      "high": gain.high, "p": gain.p}
+        search = {"strategy": "exhaustive", "images": [f"search-{i}" for i in range(4)], "channels": 16,
+                  "pairs": [(3, 7), (5 + seed, 1)], "kept": [{"redundant": 3, "effective": 7, "gain": 0.02}],
+                  "evaluations": 16 * 15 * 4, "combinations": 1023, "conflicts": 10 * seed, "base_score": 0.5,
+                  "search_gain": 0.06, "test_gain": gain.value}
+    trained = TRAINED.get(family, (512, {}))
+    stage = {"threads": 2, "peak_memory_mb": 400.0 + seed}
+    stages = [stage | {"name": "train", "seconds": 30.0 + seed, "cached": method.endswith("+swap")}] if trained[0] else []
+    stages += [stage | {"name": "search", "seconds": 12.5 + seed}] if search else []
+    stages += [stage | {"name": "evaluate", "seconds": 1.25}]
+    return Record.model_validate({
+        "status": "failed" if error else "done", "error": error, "spec": spec, "spec_hash": hash_of(spec),
+        "protocol": protocol, "protocol_hash": hash_of(protocol), "weights": {"sam-mini": "0" * 64}, "marks": list(marks),
+        "images": [] if error else images, "evaluations": evaluations, "comparisons": [comparison] if comparison else [],
+        "search": search, "trainable": {"method": trained[0], "besides": trained[1]}, "stages": [] if error else stages,
+        "environment": {"commit": "0" * 40, "dirty": False, "python": "3.11.7", "platform": "Linux", "device": device,
+                        "precision": "float32", "threads": 2, "packages": {"torch": "2.9.0"}},
+        "started": started,
+        "command": f"python -m benchmarks run --task camo --dataset {dataset} --method '{method}' --protocol {protocol['name']}",
+    })
+
+
+def examples() -> dict[str, str]:
+    """Every example file, by its path under the results folder."""
+    files = {}
+
+    def add(tier: str, record: Record, suffix: str = "") -> None:
+        spec = record.spec
+        method = spec.method.split("|")[0]
+        both = hash_of([record.spec_hash, record.protocol_hash])  # two protocol versions must not share a file
+        name = f"{method}-{spec.backbone}-seed{spec.seed}-{both[:8]}{suffix}.json"
+        files[f"{tier}/{spec.protocol}/{spec.dataset}/{name}"] = dump(record)
+
+    for seed in range(3):
+        for method in HELD:
+            add("verified", example(method, seed, device="gpu: example" if seed == 2 else "cpu: two cores"))
+    add("verified", example("dora", 1, started="2026-01-01T09:00:00+02:00"), "-older")
+    add("verified", example("dora", 0, limit=2, marks=["limited to 2 test images"]))
+    add("verified", example("dora", 4, marks=["uncommitted changes in benchmarks/"]))
+    add("verified", example("dora+swap", 5, error="out of memory | <script>alert(1)</script>\n`![x](http://example.org)`"))
+    add("verified", example("base+swap", 0, protocol=MINI_OTHER))
+    add("community", example("base", 0))
+    add("community", example("decoder|<script>alert(1)</script>", 0, held=["decoder|<script>alert(1)</script>"],
+                             images=[*IMAGES[:5], "camo-another"]))
+    add("community", example("lora", 0, protocol=PAPER, dataset="cod10k", held=["lora"]))  # its base was never evaluated
+    files["community/mini-v1/camo/cut-off.json"] = '{"schema_version": 1, "status": "do'
+    return files
+
+
+def write_examples(folder: Path) -> None:
+    for name, text in examples().items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", newline="\n")
+
+
+if __name__ == "__main__":
+    shutil.rmtree(RESULTS, ignore_errors=True)
+    write_examples(RESULTS)
+    if "--golden" in sys.argv[1:]:
+        from benchmarks.board.build import build
+
+        shutil.rmtree(GOLDEN, ignore_errors=True)
+        build(RESULTS, GOLDEN)

@@ -1,0 +1,320 @@
+"""The board: golden pages from small example records, every number of a page derived again, and hostile input."""
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from make_example_results import GOLDEN, IMAGES, MINI, MINI_OTHER, RESULTS, example, examples
+
+from benchmarks.board.build import EMBEDDED, MARK, build, check, render
+from benchmarks.board.collect import boards, collect
+from benchmarks.board.pool import difference, ordered, pool, reference
+from benchmarks.board.tables import cost, search_table, summary, unit
+from benchmarks.board.text import escape, markdown, plain, terminal
+from benchmarks.errors import MissingData, UsageError
+from benchmarks.metrics.intervals import paired
+from benchmarks.records import Record, dump, hash_of
+
+AGAIN = "run `python tests/make_example_results.py --golden`, and read the difference before committing it"
+
+
+def changed(record: Record, **parts) -> Record:
+    """A copy with other top-level fields, checked again."""
+    return Record.model_validate(record.model_dump() | parts)
+
+
+def with_scores(record: Record, name: str, scores: list[float], images: list[str] | None = None) -> Record:
+    """A copy in which the evaluation `name` is the only one and has these scores."""
+    found = record.evaluation(name).model_dump() | {"scores": {"miou": scores}, "metrics": {}}
+    return changed(record, evaluations=[found], images=images or record.images, comparisons=[], search=None)
+
+
+def put(record: Record, path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(dump(record), encoding="utf-8")
+
+
+def rows_below(page: str, heading: str) -> list[dict[str, str]]:
+    """The first Markdown table below a heading, a dict per row."""
+    lines = page[page.index(heading):].splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("|"))
+    table = []
+    for line in lines[start:]:
+        if not line.startswith("|"):
+            break
+        table.append([cell.strip() for cell in line.strip("|").split("|")])
+    return [dict(zip(table[0], row, strict=True)) for row in table[2:]]
+
+
+@pytest.fixture(scope="module")
+def pages():
+    return render(RESULTS)
+
+
+@pytest.fixture(scope="module")
+def found():
+    return collect(RESULTS)
+
+
+def test_example_records_are_what_their_script_writes():
+    on_disk = {p.relative_to(RESULTS).as_posix(): p.read_text(encoding="utf-8") for p in RESULTS.rglob("*.json")}
+    assert on_disk == examples(), AGAIN
+
+
+def test_golden_pages(pages):
+    assert {p.name: p.read_text(encoding="utf-8") for p in GOLDEN.glob("*.md")} == pages, AGAIN
+
+
+def test_rendering_is_repeatable_and_independent_of_the_place(pages, tmp_path):
+    shutil.copytree(RESULTS, tmp_path / "elsewhere")
+    assert render(tmp_path / "elsewhere") == pages
+    assert not any(str(tmp_path) in text or str(RESULTS) in text for text in pages.values())
+
+
+def test_every_record_is_on_a_board_or_dropped_with_its_reason(found):
+    assert len(found.kept) + len(found.dropped) == len(examples())
+    reasons = {d.path.rsplit("/", 1)[1]: d.reason for d in found.dropped}
+    assert sorted(reasons.values()) == ["duplicate", "failed", "invalid", "limited", "marked"]
+    assert all(d.detail and "\n" not in plain(d.detail) for d in found.dropped)
+    assert reasons["cut-off.json"] == "invalid"
+    older = next(d for d in found.dropped if d.reason == "duplicate")
+    assert older.path.endswith("-older.json") and "is newer" in older.detail  # by time, over two time zones
+
+
+def test_boards_keep_tiers_and_protocol_versions_apart(found):
+    groups = boards(found.kept)
+    assert {(b.tier, b.protocol_hash) for b in groups if b.dataset == "camo"} == {
+        ("verified", hash_of(MINI)), ("verified", hash_of(MINI_OTHER)), ("community", hash_of(MINI))}
+    for board, records in groups.items():
+        assert {(r.protocol_hash, r.spec.dataset, r.spec.backbone) for r in records} == {
+            (board.protocol_hash, board.dataset, board.backbone)}
+    with pytest.raises(ValueError, match="2 boards"):
+        summary([example("base", 0), example("base", 0, protocol=MINI_OTHER)])
+
+
+def test_every_score_and_difference_of_a_page_derived_again(pages):
+    """From the JSON alone: means by hand, differences within the one record that holds both sides."""
+    version = hash_of(MINI)
+    raw = [json.loads(text) for name, text in examples().items()
+           if name.startswith("verified/mini-v1/camo/") and "-older" not in name]
+    raw = [r for r in raw if r["protocol_hash"] == version and r["status"] == "done" and not r["marks"]
+           and r["spec"]["limit"] is None]
+    rows = rows_below(pages["mini-v1-camo.md"], f"version {version[:8]}\n")
+    assert [r["evaluation"].split(" ")[0] for r in rows] == [
+        "base", "base+best-of-three", "base+swap", "base+random-swap", "dora", "dora+swap", "dora+random-swap"]
+    compared = {"base+best-of-three": "base", "base+swap": "base", "base+random-swap": "base", "dora": "base",
+                "dora+swap": "dora", "dora+random-swap": "dora"}
+    for row in rows:
+        name = row["evaluation"].split(" ")[0]
+        held = [(r["spec"]["seed"], {e["name"]: e["scores"]["miou"] for e in r["evaluations"]}) for r in raw]
+        of_seed = {seed: scores for seed, scores in held if name in scores}
+        assert row["seeds"] == str(len(of_seed)) == "3"
+        assert row["mIoU, points"] == f"{round(100 * sum(sum(s[name]) / 6 for s in of_seed.values()) / 3, 9):.2f}"
+        assert row["compared with"] == compared.get(name, "")
+        cell = row["difference, points (95 % interval)"]
+        if name == "base":
+            assert cell == ""
+            continue
+        gaps = np.array([np.subtract(of_seed[s][name], of_seed[s][compared[name]]) for s in sorted(of_seed)])
+        interval = paired(gaps, np.zeros_like(gaps))
+        shown = f"{100 * gaps.mean():+.2f} ({100 * interval.low:+.2f} to {100 * interval.high:+.2f})"
+        assert cell == shown + (" tie" if interval.low <= 0 <= interval.high else "")
+    by_name = {r["evaluation"]: r for r in rows}
+    assert by_name["dora"]["trained parameters"] == "4,096 + 191,292 mask_decoder"
+    assert by_name["base+swap"]["trained parameters"] == "0"
+
+
+def test_captions_say_prompt_and_mask(pages):
+    for name, text in pages.items():
+        assert text.startswith(MARK + "\n")
+        if name != "README.md":
+            assert text.count("prompt: ") == text.count("mask choice: single") == text.count("Test images: 6") >= 1
+    assert "prompt: interior point" in pages["mini-v1-camo.md"] and "prompt: centroid" in pages["mini-v1-camo.md"]
+
+
+def test_embedded_numbers_are_headed_plainly(pages):
+    assert EMBEDDED in pages["mini-v1-camo.md"] and EMBEDDED in pages["README.md"]
+    assert EMBEDDED not in pages["paper-v1-cod10k.md"]
+
+
+def test_nothing_from_a_record_becomes_markup(pages):
+    for text in pages.values():
+        prose = re.sub(r"```sh\n.*?```", "", text, flags=re.S)
+        assert "<script>" not in prose and "](http" not in prose
+        for line in prose.splitlines():
+            if line.startswith("|") and "---" not in line:
+                assert line.count("|") in {4, 6, 8, 9, 10}  # no bar from a record adds a cell
+    assert escape("a|`b`<i>&[x](y)\n\x1b[31m$z$") == (
+        "a&#124;&#96;b&#96;&lt;i&gt;&amp;&#91;x&#93;(y) &#91;31m&#36;z&#36;")
+    assert "\x1b" not in plain("\x1b[2J") and len(plain("x" * 1000)) == 300
+
+
+@pytest.mark.parametrize("sent, shown", [
+    ("python -m benchmarks run --seeds 0", "python -m benchmarks run --seeds 0"),
+    ("python -m benchmarks run; rm -rf $HOME", "python -m benchmarks 'run;' rm -rf '$HOME'"),
+    ("rm -rf /", "# base, seed 0: not a command of ours"),
+    ("python -m benchmarks run \n```\n<script>", "# base, seed 0: not a command of ours"),
+    ("python -m benchmarks 'run", "# base, seed 0: not a command of ours"),
+])
+def test_a_command_can_be_pasted_and_cannot_leave_its_block(tmp_path, sent, shown):
+    put(changed(example("base", 0), command=sent), tmp_path / "results/verified/a.json")
+    assert f"```sh\n{shown}\n```" in render(tmp_path / "results")["mini-v1-camo.md"]
+
+
+def test_hostile_names_give_safe_distinct_files(tmp_path):
+    put(example("base", 0, dataset="../../etc/x"), tmp_path / "results/community/a.json")
+    put(example("base", 0, dataset="CAMO"), tmp_path / "results/community/b.json")
+    put(example("base", 0, dataset="camo"), tmp_path / "results/community/c.json")
+    names = list(render(tmp_path / "results"))
+    assert len({n.lower() for n in names}) == 4 and all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*\.md", n) for n in names)
+    build(tmp_path / "results", tmp_path / "board")
+    assert {p.name for p in tmp_path.rglob("*.md")} == set(names)
+
+
+def test_rows_and_references():
+    assert ordered(["dora+random-swap", "lora", "dora+swap", "base+random-swap", "dora", "base+swap", "base",
+                    "base+best-of-three"]) == ["base", "base+best-of-three", "base+swap", "base+random-swap", "dora",
+                                               "dora+swap", "dora+random-swap", "lora"]
+    assert [reference(n) for n in ("base", "base+best-of-three", "base+swap", "dora", "dora+swap", "dora+random-swap")] == [
+        None, "base", "base", "base", "dora", "dora"]
+
+
+def test_only_shared_seeds_are_paired():
+    records = [example("dora", s, held=["dora"]) for s in (0, 1, 2)] + [example("base", s) for s in (1, 2, 3)]
+    assert difference(pool(records, "miou"), "dora", "base").seeds == (1, 2)
+    cell = summary(records).frame.set_index("evaluation").filter(like="difference").loc["dora"].item()
+    assert cell.endswith(", 2 of 3 seeds")
+    apart = [example("dora", 0, held=["dora"]), example("base", 1)]
+    assert difference(pool(apart, "miou"), "dora", "base").reason == "not paired: no seed in common with base"
+
+
+def test_images_are_paired_by_id_not_by_place():
+    base, dora = example("base", 0, held=["base"]), example("dora", 0, held=["dora"])
+    turned = with_scores(dora, "dora", dora.evaluation("dora").scores["miou"][::-1], IMAGES[::-1])
+    straight = difference(pool([base, dora], "miou"), "dora", "base")
+    found = difference(pool([base, turned], "miou"), "dora", "base")
+    assert found.estimate.value == pytest.approx(straight.estimate.value, abs=1e-12)
+    assert found.estimate.low == pytest.approx(straight.estimate.low, abs=2e-4)  # the draws fall on other places
+
+
+def test_other_test_images_are_not_paired():
+    base = example("base", 0, held=["base"])
+    other = example("dora", 0, held=["dora"], images=[*IMAGES[1:], "camo-6"])
+    assert difference(pool([base, other], "miou"), "dora", "base").reason == "not paired: different test images"
+    seeds = summary([base, example("base", 1, held=["base"], images=[*IMAGES[1:], "camo-6"])]).frame
+    assert seeds["95 % interval"].item() == "none: the seeds have different test images"
+
+
+def test_records_that_disagree_on_one_evaluation_are_noted():
+    base, dora = example("base", 0), example("dora", 0)
+    assert summary([base, dora]).notes == ()
+    scores = base.evaluation("base").scores["miou"]
+    moved = with_scores(dora, "base", [scores[0] + 0.01, *scores[1:]])
+    assert summary([base, moved]).notes == ("base, seed 0: scores differ by up to 0.01 between records; one was taken",)
+    assert "differ by up to" in terminal(summary([base, moved])) and "differ by up to" in markdown(summary([base, moved]))
+
+
+def test_a_swap_that_changes_nothing_is_a_tie():
+    record = example("base+swap", 0)
+    same = record.evaluation("base").scores["miou"]
+    evaluations = [record.evaluation("base").model_dump(),
+                   record.evaluation("base+swap").model_dump() | {"scores": {"miou": same}, "metrics": {}}]
+    cell = summary([changed(record, evaluations=evaluations, comparisons=[])]).frame.iloc[1, 5]
+    assert cell == "+0.00 (+0.00 to +0.00) tie"
+
+
+def test_notes_of_a_record_that_stands_on_no_board():
+    notes = summary([example("dora", 0, limit=2), example("dora", 1, marks=["dirty tree"])]).notes
+    assert notes == ("dora, seed 0: limited to 2 test images, so it stands on no board",
+                     "dora, seed 1: kept off the boards: dirty tree")
+    failed = summary([example("dora", 0, error="out of memory")])
+    assert failed.frame.empty and "failed: out of memory" in terminal(failed) and "Nothing was evaluated." in terminal(failed)
+    assert summary([]).frame.empty
+
+
+def test_further_metrics_are_shown_and_lower_may_be_better():
+    record = example("base", 0, held=["base"])
+    evaluation = record.evaluation("base").model_dump()
+    evaluation["scores"]["mae"] = [0.1] * 6
+    table = summary([changed(record, evaluations=[evaluation])]).frame
+    assert table["MAE, points (lower is better)"].item() == "10.00"
+    assert unit("rmse").show(0.45) == "0.4500" and unit("unknown").header == "unknown, points"
+    assert unit("miou").show(0.58245) == unit("miou").show(0.58245 - 1e-16)
+    assert unit("miou").show(-0.000001) == "0.00" and unit("miou").show(-0.000001, True) == "+0.00"
+
+
+def test_times_of_two_devices_never_share_a_table():
+    tables = cost([example("dora", 0), example("dora", 1), example("dora", 2, device="gpu: example")])
+    assert [t.caption for t in tables] == ["Cost of each stage, median over runs, on cpu: two cores.",
+                                           "Cost of each stage, on gpu: example."]
+    assert list(tables[0].frame["seconds"]) == ["30.50", "1.25"] and list(tables[1].frame["seconds"]) == ["32.00", "1.25"]
+    assert list(cost([example("dora+swap", 0)])[0].frame["from cache"]) == ["yes", "no", "no"]
+
+
+def test_search_table():
+    frame = search_table([example("dora+swap", 1), example("dora", 1)]).frame
+    row = frame.iloc[0]
+    assert len(frame) == 1 and row["pairs (redundant<-effective)"] == "3<-7, 6<-1" and row["conflicts skipped"] == "10"
+    gaps = [float(row[c]) for c in ("search gain, points", "test gain, points", "search gain - test gain")]
+    assert gaps[2] == pytest.approx(gaps[0] - gaps[1], abs=0.011)
+    empty = example("dora+swap", 0).search.model_dump() | {"pairs": [], "test_gain": None}
+    row = search_table([changed(example("dora+swap", 0), search=empty)]).frame.iloc[0]
+    assert row["pairs (redundant<-effective)"] == "none: no pair helped" and row["test gain, points"] == "not measured"
+
+
+def test_collect_survives_any_file(tmp_path):
+    folder = tmp_path / "verified"
+    folder.mkdir()
+    nothing = example("base", 0, held=["base"]).model_dump(mode="json")
+    nothing |= {"images": []}
+    nothing["evaluations"][0]["scores"] = {"miou": []}
+    contents = {"empty": b"", "bytes": b"\xff\xfe\x00", "list": b"[1]", "deep": b"[" * 100_000, "none": b"null",
+                "no-images": json.dumps(nothing).encode(),
+                "hollow": dump(changed(example("base", 0), evaluations=[])).encode()}
+    for name, content in contents.items():
+        (folder / f"{name}.json").write_bytes(content)
+    (folder / "folder.json").mkdir()
+    (folder / "gone.json").symlink_to(tmp_path / "nowhere")
+    found = collect(tmp_path)
+    assert not found.kept and len(found.dropped) == len(contents) + 2
+    assert all(d.reason == "invalid" and d.detail and str(tmp_path) not in d.detail for d in found.dropped)
+    assert "No record yet." in render(tmp_path)["README.md"]
+
+
+def test_build_writes_what_changed_and_removes_only_its_own(tmp_path):
+    results, out = tmp_path / "results", tmp_path / "board"
+    shutil.copytree(RESULTS, results)
+    assert check(results, out) == ["missing: README.md", "missing: mini-v1-camo.md", "missing: paper-v1-cod10k.md"]
+    assert [p.name for p in build(results, out)] == ["README.md", "mini-v1-camo.md", "paper-v1-cod10k.md"]
+    assert check(results, out) == [] and build(results, out) == []
+    (out / "notes.md").write_text("by hand\n")
+    (out / "old.md").write_text(f"{MARK}\n\n# Old\n")
+    with (out / "mini-v1-camo.md").open("a") as file:
+        file.write("altered\n")
+    assert check(results, out) == ["differs: mini-v1-camo.md", "stale: old.md"]
+    assert build(results, out) == [out / "mini-v1-camo.md", out / "old.md"]
+    assert check(results, out) == [] and (out / "notes.md").exists() and not (out / "old.md").exists()
+
+
+def test_build_does_not_overwrite_a_page_written_by_hand(tmp_path):
+    (tmp_path / "README.md").write_text("by hand\n")
+    with pytest.raises(UsageError, match="move it away"):
+        build(RESULTS, tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["README.md"]
+
+
+def test_no_results_folder_is_an_error_that_can_be_mended(tmp_path):
+    with pytest.raises(MissingData, match="python -m benchmarks run"):
+        render(tmp_path / "nowhere")
+
+
+def test_the_board_imports_nothing_heavy():
+    heavy = ("torch", "peft", "transformers", "timm")
+    program = f"import sys, benchmarks.board.build; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
