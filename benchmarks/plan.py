@@ -95,9 +95,11 @@ def choose_protocol(task: Task, named: str, dataset: str | None, backbone: str |
 
 
 def lacking(task: Task, protocol: str) -> str | None:
-    """None where the default data and weights of a task are prepared under a protocol, else what to do, all of it."""
-    reasons = [data.lacking(DATASETS.get(task.datasets[protocol][0])), backbones.lacking(_default_backbone(protocol))]
-    return "; ".join(r for r in reasons if r) or None
+    """None where the default data and weights of a task are prepared under a protocol, else what is missing, in a few words."""
+    dataset, backbone = DATASETS.get(task.datasets[protocol][0]), _default_backbone(protocol)
+    missing = [f"the images of {dataset.name}"] if data.lacking(dataset) else []
+    missing += [f"the weights of {backbone.name}"] if backbones.lacking(backbone) else []
+    return " and ".join(missing) or None
 
 
 def plan(request: Request, seed: int) -> Plan:

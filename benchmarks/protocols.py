@@ -84,7 +84,7 @@ PROTOCOLS.add(
 
 
 def choose(name: str, prepared: dict[str, str | None]) -> tuple[Protocol, str]:
-    """The protocol of a run and why, as a sentence. `prepared` maps a protocol to None, or to what it still needs.
+    """The protocol of a run and why, as a sentence. `prepared` maps a protocol to None, or to what it lacks.
 
     "auto" takes paper-v1 where its data and weights are on this machine, else mini-v1. Raises UsageError where a protocol
     named outright does not know the task.
@@ -99,6 +99,8 @@ def choose(name: str, prepared: dict[str, str | None]) -> tuple[Protocol, str]:
             lacking = prepared.get("paper-v1")
             if candidate == "paper-v1":
                 return PROTOCOLS.get(candidate), "its data and weights are prepared on this machine"
-            reason = f"paper-v1 is not prepared: {lacking}" if lacking else "paper-v1 has no data for this task yet"
-            return PROTOCOLS.get(candidate), f"the embedded default; {reason}"
+            reason = "paper-v1 has no data for this task yet"
+            if lacking:
+                reason = f"paper-v1 still needs {lacking} (where to put them: python -m benchmarks doctor)"
+            return PROTOCOLS.get(candidate), f"the embedded default, because {reason}"
     raise UsageError("no protocol is prepared for this task; see: python -m benchmarks doctor")

@@ -158,8 +158,10 @@ class Record(_Part):
             a, b = self.evaluation(c.a), self.evaluation(c.b)
             if a is None or b is None:
                 raise ValueError(f"a comparison of {c.a} and {c.b}, which were not both evaluated")
-            if abs(c.difference - (_mean(a.scores.get(c.metric)) - _mean(b.scores.get(c.metric)))) > 1e-9:
+            if not abs(c.difference - (_mean(a.scores.get(c.metric)) - _mean(b.scores.get(c.metric)))) <= 1e-9:  # NaN too
                 raise ValueError(f"the difference of {c.a} and {c.b} is not that of their scores")
+            if c.low > c.high:
+                raise ValueError(f"the interval of {c.a} and {c.b} is upside down")
             swapped = self.search and self.spec.method == c.a and c.a == f"{c.b}+swap"
             if swapped and self.search.test_gain is not None and abs(self.search.test_gain - c.difference) > 1e-9:
                 raise ValueError(f"the search's test gain is not the difference of {c.a} and {c.b}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import mmap
 import os
+import struct
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,7 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-_MAGIC = b"chanswap-features-1\n"
+_MAGIC = b"chanswap-features-2\n"
+_HEADER = struct.Struct("<II")  # length and crc32 of the JSON that follows: ids, shape, dtype, checks of the features
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -31,17 +33,20 @@ class FeatureCache(Sequence):
             with open(path, "rb") as file:
                 if file.read(len(_MAGIC)) != _MAGIC:
                     raise CacheError(f"{path}: not a feature cache of this version")
-                size = int.from_bytes(file.read(4), "little")
-                text = file.read(size)
+                size, check = _HEADER.unpack(file.read(_HEADER.size))
+                whole = os.fstat(file.fileno()).st_size
+                text = file.read(min(size, whole))  # a damaged length must not ask for 4 GB
                 start = file.tell()
+                if len(text) != size or zlib.crc32(text) != check:
+                    raise CacheError(f"{path}: damaged header")
                 header = json.loads(text)
                 self.ids, self.shape, self.about = header["ids"], torch.Size(header["shape"]), header["about"]
                 self._dtype, self._start, checks = _DTYPES[header["dtype"]], start, header["crc32"]
                 self._bytes = self.shape.numel() * self._dtype.itemsize
-                if os.fstat(file.fileno()).st_size != start + self._bytes * len(self.ids):
+                if whole != start + self._bytes * len(self.ids):
                     raise CacheError(f"{path}: cut short or too long")
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, struct.error) as error:
             raise error if isinstance(error, CacheError) else CacheError(f"{path}: damaged header") from None
         with memoryview(self._map) as view:
             for k, check in enumerate(checks):
@@ -61,7 +66,7 @@ class FeatureCache(Sequence):
     def write(cls, path: str | Path, features: Iterable[tuple[str, Tensor]], **about) -> FeatureCache:
         """Write (id, tensor (C, ...)) items, one at a time in memory, and open the file. It appears whole or not at all.
 
-        Raises ValueError if the tensors differ in shape or dtype, OSError if the disk is full.
+        Raises ValueError if the tensors differ in shape or dtype or are not floats of at most 32 bits, OSError if the disk is full.
         """
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,6 +77,8 @@ class FeatureCache(Sequence):
                 for name, tensor in features:
                     tensor = tensor.detach().cpu().contiguous()
                     first = tensor if first is None else first
+                    if tensor.dtype not in _DTYPES.values():
+                        raise ValueError(f"features of {name} are {tensor.dtype}; a cache keeps {', '.join(_DTYPES)}")
                     if tensor.shape != first.shape or tensor.dtype != first.dtype:
                         raise ValueError(f"features of {name} are {tuple(tensor.shape)} {tensor.dtype}, the first were {tuple(first.shape)} {first.dtype}")
                     data = tensor.view(torch.uint8).numpy().tobytes()
@@ -82,9 +89,9 @@ class FeatureCache(Sequence):
                 raise ValueError("no features to write")
             dtype = str(first.dtype).removeprefix("torch.")
             header = json.dumps({"ids": ids, "shape": list(first.shape), "dtype": dtype, "crc32": checks, "about": about}).encode()
-            header += b" " * (-(len(_MAGIC) + 4 + len(header)) % 64)  # the data starts on a cache line
+            header += b" " * (-(len(_MAGIC) + _HEADER.size + len(header)) % 64)  # the data starts on a cache line
             with open(unfinished, "wb") as file, open(body, "rb") as source:
-                file.write(_MAGIC + len(header).to_bytes(4, "little") + header)
+                file.write(_MAGIC + _HEADER.pack(len(header), zlib.crc32(header)) + header)
                 while chunk := source.read(1 << 24):
                     file.write(chunk)
                 file.flush()

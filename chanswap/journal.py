@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-_BLOCK = struct.Struct("<iiiI")  # image, first candidate, count, crc32 of the scores that follow as float32
+_NAME = struct.Struct("<iii")  # image, first candidate, count
+_BLOCK = struct.Struct("<iiiI")  # these, and the crc32 of them and of the scores that follow as float32
 
 
 class Journal:
@@ -33,7 +34,7 @@ class Journal:
             while position + _BLOCK.size <= len(data):
                 image, start, count, check = _BLOCK.unpack_from(data, position)
                 body = data[position + _BLOCK.size : position + _BLOCK.size + 4 * max(count, 0)]
-                if count < 1 or len(body) != 4 * count or zlib.crc32(body) != check:
+                if count < 1 or len(body) != 4 * count or _check(image, start, body) != check:
                     break
                 blocks[image, start] = torch.frombuffer(bytearray(body), dtype=torch.float32)
                 position += _BLOCK.size + len(body)
@@ -49,7 +50,7 @@ class Journal:
     def append(self, image: int, start: int, scores: Tensor) -> None:
         """Add a finished block. It survives a kill of the process at any later moment. Raises OSError (disk full)."""
         body = scores.to("cpu", torch.float32).contiguous().numpy().tobytes()
-        self._file.write(_BLOCK.pack(image, start, len(body) // 4, zlib.crc32(body)) + body)
+        self._file.write(_BLOCK.pack(image, start, len(body) // 4, _check(image, start, body)) + body)
         self._file.flush()
 
     def close(self) -> None:
@@ -64,3 +65,8 @@ class Journal:
             os.unlink(self.path)
         except FileNotFoundError:
             pass
+
+
+def _check(image: int, start: int, body: bytes) -> int:
+    """Over the name too: scores under another image's number would be read as that image's."""
+    return zlib.crc32(body, zlib.crc32(_NAME.pack(image, start, len(body) // 4)))

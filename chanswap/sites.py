@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -80,13 +81,19 @@ def _swapped(output, swap: Swap, site: Site):
         if not isinstance(output, Tensor):
             raise SiteError(f"{site.module or 'the model'} returns {type(output).__name__}, not a tensor; name the tensor with Site(key=...)")
         return swap(output, site.axis)
+    if isinstance(output, Tensor):
+        raise SiteError(f"{site.module or 'the model'} returns a tensor, which has no entry {site.key!r}; leave key out")
     try:
         chosen = output[site.key]
     except (KeyError, IndexError, TypeError):
         raise SiteError(f"the output of {site.module or 'the model'} has no entry {site.key!r}") from None
+    if not isinstance(chosen, Tensor):
+        raise SiteError(f"entry {site.key!r} of the output of {site.module or 'the model'} is {type(chosen).__name__}, not a tensor")
     changed = swap(chosen, site.axis)
     if isinstance(output, dict):
-        return {**output, site.key: changed}
+        output = copy(output)  # of its own class: Hugging Face's outputs are dicts that are also read by attribute
+        output[site.key] = changed
+        return output
     items = list(output)
     items[site.key] = changed
     return type(output)(*items) if hasattr(output, "_fields") else type(output)(items)

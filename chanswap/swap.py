@@ -38,7 +38,7 @@ class Swap:
             try:
                 redundant, effective = pair
             except (TypeError, ValueError):
-                raise SwapError(f"a pair is (redundant, effective), got {pair!r}") from None
+                raise SwapError(f"a pair is (redundant, effective), got {_brief(pair)}") from None
             redundant, effective = _whole(redundant, "a channel"), _whole(effective, "a channel")
             for channel in (redundant, effective):
                 if not 0 <= channel < channels:
@@ -117,10 +117,11 @@ class Swap:
             raise SwapError(f"not JSON: {error}") from None
         if not isinstance(value, dict) or value.get("format") != FORMAT:
             raise SwapError(f'not a swap: expected an object with "format": "{FORMAT}"')
-        if value.get("version") != VERSION:
-            raise SwapError(f"swap version {value.get('version')!r} is not known here (this is version {VERSION}); update chanswap")
+        version = value.get("version")
+        if type(version) is not int or version != VERSION:  # True and 1.0 are equal to 1
+            raise SwapError(f"swap version {_brief(version)} is not known here (this is version {VERSION}); update chanswap")
         if unknown := value.keys() - {"format", "version", "channels", "pairs", "about"}:
-            raise SwapError(f"unknown fields in a swap: {', '.join(sorted(unknown))}")
+            raise SwapError(f"unknown fields in a swap: {_brief(sorted(unknown))}")
         if not isinstance(value.get("pairs"), list) or "channels" not in value:
             raise SwapError('a swap needs "channels" and a list of "pairs"')
         return cls(value["pairs"], channels=value["channels"])
@@ -144,9 +145,16 @@ class Swap:
 
 def _whole(value, what: str) -> int:
     """An int from an int-like (NumPy and torch integers included), never from a bool, a float or a string."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise SwapError(f"{what} must be a whole number, got {value!r}")
+    is_bool = isinstance(value, bool) or str(getattr(value, "dtype", "")) == "torch.bool"  # whose __index__ torch allows
+    if is_bool or not hasattr(value, "__index__"):
+        raise SwapError(f"{what} must be a whole number, got {_brief(value)}")
     try:
         return value.__index__()
     except TypeError:
-        raise SwapError(f"{what} must be a whole number, got {value!r}") from None
+        raise SwapError(f"{what} must be a whole number, got {_brief(value)}") from None
+
+
+def _brief(value) -> str:
+    """A value in an error message: one line, cut where it is long."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else text[:77] + "..."

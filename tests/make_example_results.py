@@ -22,9 +22,9 @@ from benchmarks.metrics.intervals import bootstrap, paired  # noqa: E402
 from benchmarks.records import Record, dump, hash_of  # noqa: E402
 
 IMAGES = [f"camo-{i}" for i in range(6)]
-MINI = {"name": "mini-v1", "prompt": "interior point", "mask": "single", "search_images": 4}
+MINI = {"name": "mini-v1", "prompt": "interior point", "mask": "single", "search_images": 4, "seeds": [0, 1, 2]}
 MINI_OTHER = MINI | {"prompt": "centroid"}  # the same name with another rule: another version
-PAPER = {"name": "paper-v1", "prompt": "interior point", "mask": "single", "search_images": 50}
+PAPER = {"name": "paper-v1", "prompt": "interior point", "mask": "single", "search_images": 50, "seeds": [0, 1, 2]}
 LIFT = {"base": 0.0, "base+best-of-three": 0.01, "base+swap": 0.05, "base+random-swap": -0.002, "dora": 0.09,
         "dora+swap": 0.12, "dora+random-swap": 0.085, "lora": 0.07, "decoder|<script>alert(1)</script>": 0.04}
 HELD = {"base": ["base", "base+best-of-three"],
@@ -42,10 +42,10 @@ def scores(name: str, seed: int, images: list[str]) -> list[float]:
 
 
 def example(method: str, seed: int, *, protocol=MINI, dataset="camo", device="cpu: two cores", held=None, images=IMAGES,
-            started="2026-01-02T10:00:00+00:00", limit=None, marks=(), error=None) -> Record:
+            started="2026-01-02T10:00:00+00:00", limit=None, marks=(), error=None, dirty=False, precision="float32") -> Record:
     """One record as a run leaves it. `held` names its evaluations (default: as the method does); `error` makes it failed."""
     spec = {"task": "camo", "dataset": dataset, "backbone": "sam-mini", "method": method, "protocol": protocol["name"],
-            "seed": seed, "limit": limit}
+            "seed": seed, "precision": precision, "limit": limit}
     images = images[:limit]
     family = method.split("+")[0]
     roles = {"base": "base"} | {name: "control" for name in LIFT if name.endswith(("+random-swap", "+best-of-three"))}
@@ -77,8 +77,8 @@ def example(method: str, seed: int, *, protocol=MINI, dataset="camo", device="cp
         "protocol": protocol, "protocol_hash": hash_of(protocol), "weights": {"sam-mini": "0" * 64}, "marks": list(marks),
         "images": [] if error else images, "evaluations": evaluations, "comparisons": [comparison] if comparison else [],
         "search": search, "trainable": {"method": trained[0], "besides": trained[1]}, "stages": [] if error else stages,
-        "environment": {"commit": "0" * 40, "dirty": False, "python": "3.11.7", "platform": "Linux", "device": device,
-                        "precision": "float32", "threads": 2, "packages": {"torch": "2.9.0"}},
+        "environment": {"commit": "0" * 40, "dirty": dirty, "python": "3.11.7", "platform": "Linux", "device": device,
+                        "precision": precision, "threads": 2, "packages": {"torch": "2.9.0"}},
         "started": started,
         "command": f"python -m benchmarks run --task camo --dataset {dataset} --method '{method}' --protocol {protocol['name']}",
     })
@@ -100,10 +100,12 @@ def examples() -> dict[str, str]:
             add("verified", example(method, seed, device="gpu: example" if seed == 2 else "cpu: two cores"))
     add("verified", example("dora", 1, started="2026-01-01T09:00:00+02:00"), "-older")
     add("verified", example("dora", 0, limit=2, marks=["limited to 2 test images"]))
-    add("verified", example("dora", 4, marks=["uncommitted changes in benchmarks/"]))
+    add("verified", example("dora", 4, marks=["the test images were changed by hand"]))
+    add("verified", example("dora", 6, dirty=True))
     add("verified", example("dora+swap", 5, error="out of memory | <script>alert(1)</script>\n`![x](http://example.org)`"))
     add("verified", example("base+swap", 0, protocol=MINI_OTHER))
-    add("community", example("base", 0))
+    add("community", example("base", 0, dirty=True))
+    add("community", example("base", 0, precision="bfloat16"))
     add("community", example("decoder|<script>alert(1)</script>", 0, held=["decoder|<script>alert(1)</script>"],
                              images=[*IMAGES[:5], "camo-another"]))
     add("community", example("lora", 0, protocol=PAPER, dataset="cod10k", held=["lora"]))  # its base was never evaluated

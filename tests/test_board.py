@@ -8,17 +8,18 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
-from make_example_results import GOLDEN, IMAGES, MINI, MINI_OTHER, RESULTS, example, examples
 
 from benchmarks.board.build import EMBEDDED, MARK, build, check, render
 from benchmarks.board.collect import boards, collect
 from benchmarks.board.pool import difference, ordered, pool, reference
-from benchmarks.board.tables import cost, search_table, summary, unit
-from benchmarks.board.text import escape, markdown, plain, terminal
+from benchmarks.board.tables import cost, missing_seeds, search_table, summary, unit
+from benchmarks.board.text import WIDTH, Table, escape, markdown, plain, terminal
 from benchmarks.errors import MissingData, UsageError
 from benchmarks.metrics.intervals import paired
 from benchmarks.records import Record, dump, hash_of
+from tests.make_example_results import GOLDEN, IMAGES, MINI, MINI_OTHER, RESULTS, example, examples
 
 AGAIN = "run `python tests/make_example_results.py --golden`, and read the difference before committing it"
 
@@ -79,7 +80,7 @@ def test_rendering_is_repeatable_and_independent_of_the_place(pages, tmp_path):
 def test_every_record_is_on_a_board_or_dropped_with_its_reason(found):
     assert len(found.kept) + len(found.dropped) == len(examples())
     reasons = {d.path.rsplit("/", 1)[1]: d.reason for d in found.dropped}
-    assert sorted(reasons.values()) == ["duplicate", "failed", "invalid", "limited", "marked"]
+    assert sorted(reasons.values()) == ["duplicate", "failed", "invalid", "limited", "marked", "not verified"]
     assert all(d.detail and "\n" not in plain(d.detail) for d in found.dropped)
     assert reasons["cut-off.json"] == "invalid"
     older = next(d for d in found.dropped if d.reason == "duplicate")
@@ -103,7 +104,7 @@ def test_every_score_and_difference_of_a_page_derived_again(pages):
     raw = [json.loads(text) for name, text in examples().items()
            if name.startswith("verified/mini-v1/camo/") and "-older" not in name]
     raw = [r for r in raw if r["protocol_hash"] == version and r["status"] == "done" and not r["marks"]
-           and r["spec"]["limit"] is None]
+           and r["spec"]["limit"] is None and r["environment"]["dirty"] is False]
     rows = rows_below(pages["mini-v1-camo.md"], f"version {version[:8]}\n")
     assert [r["evaluation"].split(" ")[0] for r in rows] == [
         "base", "base+best-of-three", "base+swap", "base+random-swap", "dora", "dora+swap", "dora+random-swap"]
@@ -228,6 +229,66 @@ def test_a_swap_that_changes_nothing_is_a_tie():
     assert cell == "+0.00 (+0.00 to +0.00) tie"
 
 
+@pytest.mark.parametrize("dirty, why", [
+    (True, "it ran with uncommitted changes"),
+    (None, "it is unknown whether its tree was clean"),
+])
+def test_verified_wants_a_tree_known_to_be_clean(tmp_path, dirty, why):
+    for tier in ("verified", "community"):
+        put(example("base", 0, dirty=dirty), tmp_path / tier / "a.json")
+        put(example("base", 1), tmp_path / tier / "b.json")
+    found = collect(tmp_path)
+    assert [k.path for k in found.kept] == ["community/a.json", "community/b.json", "verified/b.json"]
+    assert [(d.path, d.reason, d.detail) for d in found.dropped] == [("verified/a.json", "not verified", why)]
+    assert f"- verified/a.json: not verified: {why}\n" in render(tmp_path)["README.md"]
+
+
+def test_a_verified_board_names_the_seeds_it_lacks(tmp_path):
+    for tier in ("verified", "community"):
+        for record in (example("base", 0), example("base", 1), example("base", 2), example("base+swap", 1)):
+            put(record, tmp_path / tier / f"{record.spec.method}{record.spec.seed}.json")
+    page, index = (render(tmp_path)[name] for name in ("mini-v1-camo.md", "README.md"))
+    note = "- Note: of the protocol's 3 seeds, missing: 0, 2, for base+swap, base+random-swap\n"
+    assert page.count(note) == 1 and page.index(note) < page.index("## Community")
+    assert "| verified (seeds missing) |" in index
+    (tmp_path / "verified/base+swap1.json").unlink()
+    assert "missing:" not in render(tmp_path)["mini-v1-camo.md"] and "seeds missing" not in render(tmp_path)["README.md"]
+
+
+@pytest.mark.parametrize("seeds", [None, 3, "012", [None, "0", [1], True], {"a": 1}])
+def test_seeds_of_a_protocol_that_are_no_numbers_lack_nothing(seeds):
+    assert missing_seeds([example("base", 0, protocol=MINI | {"seeds": seeds})]) == [] == missing_seeds([])
+
+
+def test_precisions_stand_apart(found):
+    assert {b.precision for b in boards(found.kept) if b.tier == "community" and b.dataset == "camo"} == {"float32", "bfloat16"}
+    with pytest.raises(ValueError, match="2 boards"):
+        summary([example("base", 0), example("base", 0, precision="bfloat16")])
+    assert "Precision bfloat16." in summary([example("base", 0, precision="bfloat16")]).caption
+
+
+def test_a_random_swap_is_a_control_whatever_its_record_says():
+    record = example("base+swap", 0)
+    evaluations = [e.model_dump() | {"role": "method"} for e in record.evaluations]
+    names = summary([changed(record, evaluations=evaluations)]).frame["evaluation"]
+    assert list(names) == ["base", "base+best-of-three", "base+swap", "base+random-swap (control)"]
+
+
+def test_a_terminal_gets_one_caption_and_at_most_110_columns(found):
+    for records in boards(found.kept).values():
+        for table in (summary(records), search_table(records), *cost(records)):
+            text = terminal(table)
+            assert max(map(len, text.splitlines())) <= WIDTH == 110
+            words = sorted(w for cell in table.frame.to_numpy().ravel() for w in cell.split())
+            body = sorted(text.split())
+            assert all(body.count(w) >= words.count(w) for w in set(words))  # wrapped, never cut
+            assert text.startswith(table.caption[:40]) and text.count("Task camo") == table.caption.count("Task camo")
+    header = terminal(summary([example("dora+swap", s) for s in range(3)])).splitlines()[3]
+    assert re.split("  +", header) == ["evaluation", "mIoU", "95 % interval", "seeds", "vs", "difference (95 %)", "trained"]
+    long = Table("", pd.DataFrame([{"a": "x" * 200, "b": "y z"}]))
+    assert "x" * 200 in terminal(long)  # a word is never broken
+
+
 def test_notes_of_a_record_that_stands_on_no_board():
     notes = summary([example("dora", 0, limit=2), example("dora", 1, marks=["dirty tree"])]).notes
     assert notes == ("dora, seed 0: limited to 2 test images, so it stands on no board",
@@ -259,6 +320,7 @@ def test_times_of_two_devices_never_share_a_table():
 def test_search_table():
     frame = search_table([example("dora+swap", 1), example("dora", 1)]).frame
     row = frame.iloc[0]
+    assert row["decoder passes"] == "960"
     assert len(frame) == 1 and row["pairs (redundant<-effective)"] == "3<-7, 6<-1" and row["conflicts skipped"] == "10"
     gaps = [float(row[c]) for c in ("search gain, points", "test gain, points", "search gain - test gain")]
     assert gaps[2] == pytest.approx(gaps[0] - gaps[1], abs=0.011)
@@ -275,7 +337,7 @@ def test_collect_survives_any_file(tmp_path):
     nothing["evaluations"][0]["scores"] = {"miou": []}
     contents = {"empty": b"", "bytes": b"\xff\xfe\x00", "list": b"[1]", "deep": b"[" * 100_000, "none": b"null",
                 "no-images": json.dumps(nothing).encode(),
-                "hollow": dump(changed(example("base", 0), evaluations=[])).encode()}
+                "hollow": json.dumps(example("base", 0).model_dump(mode="json") | {"evaluations": []}).encode()}
     for name, content in contents.items():
         (folder / f"{name}.json").write_bytes(content)
     (folder / "folder.json").mkdir()

@@ -7,11 +7,11 @@ import os
 from pathlib import Path
 
 import pytest
-from make_example_results import example
 from pydantic import ValidationError
 
 from benchmarks.errors import InvalidRecord
 from benchmarks.records import Record, dump, hash_of, read, schema, write
+from tests.make_example_results import example
 
 SCHEMA = Path(__file__).resolve().parent.parent / "results" / "record-v1.schema.json"
 
@@ -68,6 +68,14 @@ FAULTS = {
     "an evaluation twice": (_repeat("evaluations"), "two evaluations have the same name"),
     "a comparison of nothing": (_set("comparisons", 0, "b", "lora"),
                                 "a comparison of dora+swap and lora, which were not both evaluated"),
+    "a metric without scores": (_set("evaluations", 0, "scores", {}), "base: miou is not the mean of its scores"),
+    "an interval upside down": (lambda raw: raw["evaluations"][0]["metrics"]["miou"].update(low=0.9, high=0.1),
+                                "base: the interval of miou is upside down"),
+    "another difference": (_set("comparisons", 0, "difference", 0.5),
+                           "the difference of dora+swap and dora is not that of their scores"),
+    "another gain": (_set("search", "test_gain", 0.5), "the search's test gain is not the difference of dora+swap and dora"),
+    "nothing evaluated": (lambda raw: raw.update(evaluations=[], comparisons=[]), "a finished record without evaluations"),
+    "a rule that is no number": (_set("protocol", "search_images", float("nan")), "not JSON compliant"),
     "search on test images": (_set("search", "images", 0, "camo-0"), "search and test images overlap"),
     "a failure without error": (_set("status", "failed"), "a failed record without its error"),
     "another spec": (_set("spec", "seed", 9), "spec_hash does not belong to the spec"),

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.errors import InvalidRecord, MissingData
@@ -15,6 +15,7 @@ REASONS = {  # in the order in which they are tried and shown
     "failed": "the run failed",
     "limited": "ran on part of the test set",
     "marked": "marked by the runner as not comparable",
+    "not verified": "in the verified tier, but not from a tree that is known to be clean",
     "duplicate": "an older run of the same specification and protocol",
 }
 
@@ -47,19 +48,20 @@ class Collection:
 
 @dataclass(frozen=True)
 class Board:
-    """What must be equal for two records to be compared. Another protocol hash or tier is another board."""
+    """What must be equal for two records to be compared. Another protocol hash, precision or tier is another board."""
 
     protocol: str
     dataset: str
     tier: str
     task: str
     backbone: str
+    precision: str
     protocol_hash: str
 
     @property
     def order(self) -> tuple:
         """The order of boards on a page: verified before community."""
-        return (self.protocol, self.dataset, TIERS.index(self.tier), self.task, self.backbone, self.protocol_hash)
+        return (self.protocol, self.dataset, TIERS.index(self.tier), self.task, self.backbone, self.precision, self.protocol_hash)
 
 
 def collect(results: Path) -> Collection:
@@ -81,7 +83,7 @@ def collect(results: Path) -> Collection:
                 detail = str(error) if known else f"{type(error).__name__}: {error}"
                 dropped.append(Dropped(name, tier, "invalid", detail.removeprefix(f"{path}: ")))
                 continue
-            fault = _fault(record)
+            fault = _fault(record, tier)
             if fault:
                 dropped.append(Dropped(name, tier, *fault, record))
             else:
@@ -100,10 +102,10 @@ def boards(kept: tuple[Kept, ...]) -> dict[Board, list[Record]]:
 
 def board_of(record: Record, tier: str) -> Board:
     spec = record.spec
-    return Board(spec.protocol, spec.dataset, tier, spec.task, spec.backbone, record.protocol_hash)
+    return Board(spec.protocol, spec.dataset, tier, spec.task, spec.backbone, spec.precision, record.protocol_hash)
 
 
-def _fault(record: Record) -> tuple[str, str] | None:
+def _fault(record: Record, tier: str) -> tuple[str, str] | None:
     if record.status == "failed":
         return "failed", record.error
     if record.spec.limit is not None:  # before the marks, because the runner marks a limited record too
@@ -112,6 +114,9 @@ def _fault(record: Record) -> tuple[str, str] | None:
         return "marked", "; ".join(record.marks)
     if not record.evaluations or not record.images:
         return "invalid", "status is done, but nothing was evaluated"
+    if tier == "verified" and record.environment.dirty is not False:
+        known = "it ran with uncommitted changes" if record.environment.dirty else "it is unknown whether its tree was clean"
+        return "not verified", known
     return None
 
 
@@ -134,4 +139,4 @@ def _moment(started: str) -> float:
         moment = datetime.fromisoformat(started)
     except ValueError:
         return float("-inf")
-    return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

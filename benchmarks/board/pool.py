@@ -69,7 +69,8 @@ def pool(records: list[Record], metric: str) -> Pool:
     scores, roles, notes = {}, {}, []
     for record in records:
         for evaluation in record.evaluations:
-            roles.setdefault(evaluation.name, evaluation.role)
+            # By its name a random swap is a control, whatever a record calls it: it must never be the best method.
+            roles.setdefault(evaluation.name, "control" if evaluation.name.endswith(RANDOM) else evaluation.role)
     for name in ordered(roles):
         first = sorted(records, key=lambda r: (r.spec.method != name, r.spec.method))  # stable: then the order given
         for record in first:

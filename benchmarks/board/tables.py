@@ -52,11 +52,30 @@ def caption(records: list[Record]) -> str:
              (("prompt", "prompt"), ("mask choice", "mask"))]
     return (f"Task {first.spec.task}, dataset {first.spec.dataset}, backbone {first.spec.backbone}. "
             f"Protocol {first.spec.protocol}, version {first.protocol_hash[:8]}; {'; '.join(rules)}. "
-            f"Test images: {' or '.join(map(str, counts)) or 'none'}.")
+            f"Test images: {' or '.join(map(str, counts)) or 'none'}."
+            + (f" Precision {first.spec.precision}." if first.spec.precision != "float32" else ""))
+
+
+def missing_seeds(records: list[Record]) -> list[str]:
+    """A note for each set of the protocol's seeds that evaluations lack; records without seeds in their protocol lack none.
+
+    The protocol in a record is whatever was sent, so seeds that are not whole numbers are passed over.
+    """
+    stated = records[0].protocol.get("seeds") if records else None
+    wanted = sorted({s for s in stated if type(s) is int}) if isinstance(stated, list) else []
+    had, lacking = defaultdict(set), defaultdict(list)
+    for record in records:
+        for evaluation in record.evaluations:
+            had[evaluation.name].add(record.spec.seed)
+    for name in ordered(had):
+        missing = [s for s in wanted if s not in had[name]]
+        if missing:
+            lacking[", ".join(map(str, missing))].append(name)
+    return [f"of the protocol's {len(wanted)} seeds, missing: {s}, for {', '.join(names)}" for s, names in lacking.items()]
 
 
 def summary(records: list[Record]) -> Table:
-    """A row per evaluation over all its seeds, for records of one task, dataset, backbone and protocol version.
+    """A row per evaluation over all its seeds, for records of one task, dataset, backbone, precision and protocol version.
 
     The first metric that the records name is the headline: its mean, 95 % interval over images and seeds, and its
     difference, paired by image, to the same method without swap (for a swap) or to base (for all else). Further metrics
@@ -71,6 +90,7 @@ def summary(records: list[Record]) -> Table:
     (headline, pooled), *others = pools.items()
     notes += [note for p in pools.values() for note in p.notes]
     shown, rows = unit(headline), []
+    gap = f"difference{', ' + shown.name if shown.name else ''} (95 % interval)"
     for name in ordered(pooled.scores):
         value, interval = mean(pooled, name)
         rows.append({
@@ -79,11 +99,15 @@ def summary(records: list[Record]) -> Table:
             "95 % interval": _interval(interval, shown) or "none: the seeds have different test images",
             "seeds": str(len(pooled.scores[name])),
             "compared with": reference(name) or "",
-            f"difference{', ' + shown.name if shown.name else ''} (95 % interval)": _against(pooled, name, shown),
+            gap: _against(pooled, name, shown),
             **{unit(m).header: unit(m).show(mean(p, name)[0]) if name in p.scores else "" for m, p in others},
             "trained parameters": _trained(records, name),
         })
-    return Table(caption(records), pd.DataFrame(rows), tuple(dict.fromkeys(notes)))
+    # The caption names the unit, so that the short headers of a terminal need not.
+    title = caption(records) + (f" {shown.label} in {shown.name}." if shown.name else "")
+    short = {"compared with": "vs", gap: "difference (95 %)", "trained parameters": "trained"}
+    short |= {shown.header: shown.label} if shown.higher else {}
+    return Table(title, pd.DataFrame(rows), tuple(dict.fromkeys(notes)), short=short)
 
 
 def headline(records: list[Record]) -> dict[str, str]:
@@ -135,12 +159,13 @@ def search_table(records: list[Record]) -> Table:
             f"test gain{suffix}": "not measured" if test is None else shown.show(test, True),
             "search gain - test gain": "" if test is None else shown.show(found.search_gain - test, True),
             "conflicts skipped": f"{found.conflicts:,}",
-            "evaluations (one candidate on one image)": f"{found.evaluations:,}",
+            "decoder passes": f"{found.evaluations:,}",
             "strategy": found.strategy,
         })
     title = f"Swaps found on a search set of {' or '.join(map(str, sorted(sizes)))} images, disjoint from the test set." \
         if sizes else ""
-    return Table(title, pd.DataFrame(rows).fillna(""), (), "No method with swap was run.")
+    short = {"pairs (redundant<-effective)": "pairs", "conflicts skipped": "conflicts"}
+    return Table(title, pd.DataFrame(rows).fillna(""), (), "No method with swap was run.", short)
 
 
 def _cost(device: str, records: list[Record]) -> Table:
@@ -226,6 +251,6 @@ def _kept_off(record: Record) -> list[str]:
 
 
 def _one_board(records: list[Record]) -> None:
-    keys = {(r.spec.task, r.spec.dataset, r.spec.backbone, r.protocol_hash) for r in records}
+    keys = {(r.spec.task, r.spec.dataset, r.spec.backbone, r.spec.precision, r.protocol_hash) for r in records}
     if len(keys) > 1:
-        raise ValueError(f"records of {len(keys)} boards in one table: their task, dataset, backbone or protocol differ")
+        raise ValueError(f"records of {len(keys)} boards in one table: task, dataset, backbone, precision or protocol differ")

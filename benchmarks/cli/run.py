@@ -127,12 +127,11 @@ def _tables(made: list, tier: Path, p) -> None:
     others = [
         r
         for r in _finished(tier / p.protocol.name / p.dataset.name)
-        if r.protocol_hash == p.protocol.hash and r.spec.backbone == p.backbone.name and r.spec.limit == p.limit
+        if r.protocol_hash == p.protocol.hash and r.spec.backbone == p.backbone.name and r.spec.limit == p.limit and r.spec.precision == p.precision
         and r.environment.device == done[0].environment.device and (r.spec.method, r.spec.seed) not in mine
     ]  # fmt: skip
     shown = done + others
     print()
-    print(tables.caption(shown))
     print(terminal(tables.summary(shown)))
     if any(r.search for r in done):
         print()

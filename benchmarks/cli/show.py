@@ -65,7 +65,6 @@ def _record(path: Path) -> None:
     if record.status == "failed":
         print(f"  error: {record.error}")
         return
-    print(tables.caption([record]))
     print(terminal(tables.summary([record])))
     if record.search:
         print()
