@@ -75,8 +75,8 @@ PROTOCOLS.add(
         "mini-v1",
         "the embedded default: 128 x 128, generated images, a small checkpoint, a laptop's CPU",
         128,
-        # A model of 1/60 the size takes a larger rate; 200 images and 10 epochs leave time for the search.
-        Training(epochs=10, batch=8, learning_rate=1e-3, weight_decay=5e-5),
+        # A model of 1/60 the size takes a larger rate; five epochs leave a laptop time for the search.
+        Training(epochs=5, batch=8, learning_rate=1e-3, weight_decay=5e-5),
         train_images=200,
         test_images=500,
     ),

@@ -74,7 +74,7 @@ def _work(p: Plan, threads: int) -> dict:
 
     from benchmarks.stages import BEST_OF_THREE, Workbench
 
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1 if p.device == "cpu" else threads)  # the workers are the threads, see benchmarks.parallel
     weights, _ = backbones.verified_checkpoint(p.backbone)
     bench = Workbench(p, threads, weights)
     trained = bench.trained().result["trainable"] if p.method != "base" else {"method": 0}

@@ -4,6 +4,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -15,12 +16,12 @@ from benchmarks.cost import measured
 from benchmarks.data.samples import Sample
 from benchmarks.errors import RunFailed
 from benchmarks.methods import Attachment, freeze, trainable
+from benchmarks.parallel import each
 from benchmarks.plan import Plan
 from benchmarks.progress import progress, progress_by_stage
 from benchmarks.records import ScreenedPair, Search, Stage
 from benchmarks.train import train
 from chanswap import CacheError, FeatureCache, Scorer, Swap, random_swap, search
-from chanswap.scoring import default_workers
 
 log = logging.getLogger("benchmarks")
 SEARCH_BATCH = 32  # versions of one image at a time: 32 x 64 x 16 x 16 floats stay in a core's second-level cache
@@ -34,7 +35,7 @@ class Workbench:
 
     plan: Plan
     threads: int
-    weights: object = None  # Path of the checked checkpoint; None builds random weights, for tests of size and speed
+    weights: Path
     costs: list[Stage] = field(default_factory=list)
     _models: dict[str, tuple[Segmenter, Attachment]] = field(default_factory=dict)
 
@@ -93,14 +94,32 @@ class Workbench:
         job.folder.mkdir(parents=True, exist_ok=True)
         features = None
         if not METHODS.get(p.method).trains_encoder:
-            features = _embed(segmenter, samples, job.folder / "train.features", p.train_ids)
+            features = self._embed(segmenter, samples, job.folder / "train.features", p.train_ids)
         with progress(f"train {p.method}", p.protocol.training.epochs * len(samples), "images") as bar:
-            losses = train(segmenter, samples, p.protocol.training, p.seed, features, bar.step)
+            losses = train(segmenter, samples, p.protocol.training, p.seed, features, bar.step, self.workers)
         state = dict(segmenter.sam.named_parameters())
         save_file({n: state[n].detach().cpu().contiguous() for n in attachment.names}, job.folder / "weights.safetensors")
         (job.folder / "train.features").unlink(missing_ok=True)
         own, besides = trainable(segmenter.sam, attachment)
         return {"losses": losses, "trainable": {"method": own, "besides": besides}}
+
+    @property
+    def workers(self) -> int:
+        """Images that are worked on at once: one a thread on the CPU, one on any other device."""
+        return self.threads if self.plan.device == "cpu" else 1
+
+    def _embed(self, segmenter: Segmenter, samples: Sequence[Sample], path: Path, names: list[str]) -> FeatureCache:
+        def encode(k: int) -> Tensor:
+            with torch.inference_mode():
+                return segmenter.encode(segmenter.pixels(samples[k].image)[None])[0]
+
+        def features():
+            for name, feature in zip(names, each(encode, range(len(names)), self.workers)):
+                yield name, feature
+                bar.step()
+
+        with progress("embed", len(names), "images") as bar:
+            return FeatureCache.write(path, features())
 
     def features(self) -> tuple[FeatureCache, Sequence[Sample]]:
         """The encoder's features of the search images, computed once and kept."""
@@ -109,7 +128,7 @@ class Workbench:
         path = job.folder / "search.features"
 
         def work() -> dict:
-            _embed(self.adapted(), samples, path, p.search_ids)
+            self._embed(self.adapted(), samples, path, p.search_ids)
             return {"images": len(samples)}
 
         self.stage("embed", job, work, (path.name,))
@@ -132,7 +151,7 @@ class Workbench:
                 cache,
                 lambda versions, image: segmenter.score(versions, items[image]),
                 batch=SEARCH_BATCH,
-                workers=min(self.threads, default_workers()) if p.device == "cpu" else 1,
+                workers=self.workers,
                 device=p.device,
             )
             job.folder.mkdir(parents=True, exist_ok=True)
@@ -188,13 +207,19 @@ class Workbench:
         segmenter = self.model("base")[0] if method == "base" else self.adapted()
         samples = data.load(p.dataset, "test", p.test_ids)
         columns: dict[str, list[float]] = {}
-        with torch.inference_mode(), progress(name, len(samples), "images") as bar:
-            for start in range(0, len(samples), TEST_BATCH):
-                batch = [samples[k] for k in range(start, min(start + TEST_BATCH, len(samples)))]
-                for sample, features in zip(batch, segmenter.encode(torch.stack([segmenter.pixels(s.image) for s in batch]))):
-                    for column, value in self._variants(segmenter, sample, features, method, swaps).items():
+
+        def scores(start: int) -> list[dict[str, float]]:
+            batch = [samples[k] for k in range(start, min(start + TEST_BATCH, len(samples)))]
+            with torch.inference_mode():
+                features = segmenter.encode(torch.stack([segmenter.pixels(s.image) for s in batch]))
+                return [self._variants(segmenter, sample, f, method, swaps) for sample, f in zip(batch, features)]
+
+        with progress(name, len(samples), "images") as bar:
+            for batch in each(scores, range(0, len(samples), TEST_BATCH), self.workers):
+                for values in batch:
+                    for column, value in values.items():
                         columns.setdefault(column, []).append(round(value, 6))  # float32 knows no more
-                    bar.step()
+                bar.step(len(batch))
         return columns
 
     def _variants(self, segmenter: Segmenter, sample: Sample, features: Tensor, method: str, swaps: list) -> dict[str, float]:
@@ -206,17 +231,6 @@ class Workbench:
             return values
         scores = segmenter.score(torch.stack([swap(features, axis=0) for _, swap in swaps]), item).double()
         return {f"{method}{SWAP}": float(scores[0]), f"{method}+random-swap": float(scores[1:].mean())}
-
-
-def _embed(segmenter: Segmenter, samples: Sequence[Sample], path, names: list[str]) -> FeatureCache:
-    def features():
-        with torch.inference_mode():
-            for k, name in enumerate(names):
-                yield name, segmenter.encode(segmenter.pixels(samples[k].image)[None])[0]
-                bar.step()
-
-    with progress("embed", len(names), "images") as bar:
-        return FeatureCache.write(path, features())
 
 
 def _load(sam, attachment: Attachment, kept: store.Kept) -> None:

@@ -13,7 +13,10 @@ from benchmarks.backbones.sam import SINGLE, Item, Segmenter
 from benchmarks.backbones.sam_decode import decode
 from benchmarks.data.samples import Sample
 from benchmarks.errors import RunFailed
+from benchmarks.parallel import each
 from benchmarks.protocols import Training
+
+SHARE = 4  # images whose gradient one worker computes at a time; fixed, so that sums have one order on every machine
 
 
 def target(segmenter: Segmenter, item: Item) -> Tensor:
@@ -40,38 +43,51 @@ def train(
     seed: int,
     features: Sequence[Tensor] | None = None,
     step: Callable[[int], None] = lambda done: None,
+    workers: int = 1,
 ) -> list[float]:
     """Train whatever asks for a gradient. Returns the mean loss of each epoch.
 
     `features` of the samples, where the encoder is frozen: it is then never run. The order of the images comes from `seed`
-    alone. The model stays in eval mode throughout. Raises RunFailed where the loss is not finite, saying where.
+    alone, and a batch is always cut into the same shares, so the result does not depend on `workers`. The model stays in
+    eval mode throughout. Raises RunFailed where the loss is not finite, saying where.
     """
     parameters = [p for p in segmenter.sam.parameters() if p.requires_grad]
     optimiser = torch.optim.Adam(parameters, lr=training.learning_rate, weight_decay=training.weight_decay)
     order = random.Random(seed)
     items = [segmenter.item(sample) for sample in samples]
     targets = [target(segmenter, item) for item in items]
+
+    def gradients(share: list[int]) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+        if features is None:
+            embeddings = segmenter.encode(torch.stack([segmenter.pixels(samples[k].image) for k in share]))
+        else:
+            embeddings = torch.stack([features[k].to(segmenter.device) for k in share])
+        sparse = torch.cat([items[k].sparse for k in share])
+        dense = torch.cat([items[k].dense for k in share])
+        with segmenter.autocast():
+            logits, _ = decode(segmenter.sam, embeddings, sparse, dense, SINGLE)
+        loss = dice_ce(logits[:, 0].float(), torch.stack([targets[k] for k in share]))
+        return loss.detach(), torch.autograd.grad(loss, parameters, allow_unused=True)
+
     losses = []
     for epoch in range(training.epochs):
         turn = iter(order.sample(range(len(samples)), len(samples)))
         total = 0.0
         while batch := list(islice(turn, training.batch)):
-            if features is None:
-                embeddings = segmenter.encode(torch.stack([segmenter.pixels(samples[k].image) for k in batch]))
-            else:
-                embeddings = torch.stack([features[k].to(segmenter.device) for k in batch])
-            sparse = torch.cat([items[k].sparse for k in batch])
-            dense = torch.cat([items[k].dense for k in batch])
-            with segmenter.autocast():
-                logits, _ = decode(segmenter.sam, embeddings, sparse, dense, SINGLE)
-            loss = dice_ce(logits[:, 0].float(), torch.stack([targets[k] for k in batch]))
-            if not torch.isfinite(loss):
-                names = ", ".join(samples[k].id for k in batch)
-                raise RunFailed(f"the loss is {float(loss)} in epoch {epoch + 1} on {names}; try a lower learning rate or --precision float32")
+            shares = [batch[k : k + SHARE] for k in range(0, len(batch), SHARE)]
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()
+            for share, (loss, parts) in zip(shares, each(gradients, shares, workers)):
+                if not torch.isfinite(loss):
+                    names = ", ".join(samples[k].id for k in share)
+                    raise RunFailed(
+                        f"the loss is {float(loss)} in epoch {epoch + 1} on {names}; try a lower learning rate or --precision float32"
+                    )
+                total += float(loss) * len(share)
+                for parameter, part in zip(parameters, parts):
+                    if part is not None:  # three of the four mask tokens take no part in the single mask
+                        part = part * (len(share) / len(batch))
+                        parameter.grad = part if parameter.grad is None else parameter.grad + part
             optimiser.step()
-            total += float(loss.detach()) * len(batch)
             step(len(batch))
         losses.append(total / len(samples))
     return losses

@@ -1,7 +1,6 @@
 """Scoring many candidate swaps on cached features: images outside, candidates inside, in batches."""
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -155,11 +154,3 @@ def _run(scorer: Scorer, candidates: Tensor, todo: list[tuple[int, int]]):
     finally:
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(threads)
-
-
-def default_workers() -> int:
-    """The processors that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not Linux
-        return os.cpu_count() or 1

@@ -8,7 +8,12 @@ from hypothesis import strategies as st
 
 from chanswap import Journal
 
-BLOCKS = [((0, 0), torch.tensor([0.5, -1.0, 2.0])), ((0, 3), torch.tensor([1e-8])), ((2, 0), torch.randn(5)), ((1, 1024), torch.zeros(2))]
+BLOCKS = [
+    ((0, 0), torch.tensor([0.5, -1.0, 2.0])),
+    ((0, 3), torch.tensor([1e-8])),
+    ((2, 0), torch.linspace(-1, 1, 5)),
+    ((1, 1024), torch.zeros(2)),
+]
 
 
 def written(path, blocks=BLOCKS, key="job"):

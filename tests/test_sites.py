@@ -180,7 +180,8 @@ def test_the_output_that_the_module_keeps_is_not_written_to(x):
 
 def test_hugging_face_output_keeps_its_class(x):
     outputs = pytest.importorskip("transformers.modeling_outputs")
-    with applied(model := Answers(lambda x: outputs.BaseModelOutput(last_hidden_state=x)), SWAP, Site("inner", key="last_hidden_state")):
+    model = Answers(lambda x: outputs.BaseModelOutput(last_hidden_state=x))
+    with applied(model, SWAP, Site("inner", key="last_hidden_state")):
         out = model(x)
     assert torch.equal(out.last_hidden_state, x[:, list(SWAP.source)]) and out[0] is out.last_hidden_state
 

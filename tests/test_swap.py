@@ -130,7 +130,7 @@ def test_str_shows_the_pairs():
 # File
 
 
-@given(swaps(), st.dictionaries(st.text(min_size=1).filter(lambda k: k not in ("self", "path")), st.text() | st.integers()))
+@given(swaps(), st.dictionaries(st.text(min_size=1).filter(lambda k: k != "self"), st.text() | st.integers()))
 def test_json_round_trip(swap, about):
     text = swap.to_json(**about)
     assert Swap.from_json(text) == Swap.from_json(text.encode()) == swap
@@ -150,7 +150,7 @@ def test_save_and_load(tmp_path):
 # Refusals
 
 
-@pytest.mark.parametrize("integer", [int, np.int64, np.uint8, np.int16, torch.tensor, lambda v: torch.tensor(v, dtype=torch.uint8)])
+@pytest.mark.parametrize("integer", [int, np.int64, np.uint8, torch.tensor, lambda v: torch.tensor(v, dtype=torch.uint8)])
 def test_whole_numbers_of_other_libraries_become_ints(integer):
     swap = Swap([(integer(0), integer(2))], channels=integer(3))
     assert swap == Swap([(0, 2)], channels=3) == Swap.from_source([integer(c) for c in (2, 1, 2)])
@@ -161,7 +161,7 @@ def test_whole_numbers_of_other_libraries_become_ints(integer):
 NOT_WHOLE = [True, False, 1.0, "1", None, float("nan"), b"1", [1], np.True_, np.float32(1), torch.tensor(True), torch.tensor(1.0)]
 
 
-@pytest.mark.parametrize("bad", [*NOT_WHOLE, torch.arange(3000), "x\ny" * 500], ids=lambda v: f"{type(v).__name__}-{str(v)[:9]!r}")
+@pytest.mark.parametrize("bad", [*NOT_WHOLE, torch.arange(3000), "x\ny" * 500], ids=lambda v: type(v).__name__)
 def test_what_is_no_whole_number_is_refused_everywhere(bad):
     for call in (lambda: Swap([(bad, 1)], channels=3), lambda: Swap([(1, bad)], channels=3), lambda: Swap(channels=bad)):
         assert "whole number" in refused(call)

@@ -25,7 +25,6 @@ def _packed(index: int):
     from benchmarks.data.synthetic import scene
 
     made = scene("natural", "pretrain", index)
-    # Half of the draws ask for a whole object, as the embedded tasks do; the others take any mask, parts included.
     masks = list(made.objects) + [part for _, part in made.parts]
     return made.image, [np.packbits(m) for m in masks], len(made.objects)
 
@@ -53,7 +52,7 @@ def _prompt(rng, mask: np.ndarray):
     return np.array([[x + 0.5, y + 0.5], [0.0, 0.0]]), np.array([1, -1]), False
 
 
-def _batch(rng, pool, images: int, prompts: int):
+def _batch(rng, pool, images: int, prompts: int, parts: float):
     """Images (I, 3, 128, 128), masks (I*P, 128, 128), points, labels and which prompts are boxes."""
     xs, ms, ps, ls, bs = [], [], [], [], []
     for k in rng.integers(len(pool), size=images):
@@ -66,7 +65,8 @@ def _batch(rng, pool, images: int, prompts: int):
         contrast, shift = rng.uniform(0.6, 1.2), rng.uniform(-25, 25)
         xs.append(np.clip((image - 128) * contrast + 128 + shift, 0, 255).transpose(2, 0, 1))
         for _ in range(prompts):
-            which = rng.integers(whole) if rng.random() < 0.6 else rng.integers(len(masks))
+            ask_part = len(masks) > whole and rng.random() < parts
+            which = rng.integers(whole, len(masks)) if ask_part else rng.integers(whole)
             mask = np.unpackbits(masks[which]).reshape(128, 128).astype(bool)
             mask = np.rot90(mask, turn)
             mask = np.ascontiguousarray(mask[:, ::-1] if flip else mask)
@@ -149,14 +149,17 @@ def _train(args, pool, rank: int):
     """One of `args.workers` processes: its share of every batch, gradients averaged. Returns the averaged weights."""
     import torch
     import torch.distributed as dist
-    from safetensors.torch import save_file
+    from safetensors.torch import load_file, save_file
 
     from benchmarks.backbones import sam_mini
 
     torch.set_num_threads(args.threads)
     dist.init_process_group("gloo", init_method=f"file://{args.meet}", rank=rank, world_size=args.workers)
     torch.manual_seed(args.seed)  # the same on every worker, so that they start from the same weights
-    sam = sam_mini.build().to(args.device).train()
+    sam = sam_mini.build()
+    if args.init:
+        sam.load_state_dict(load_file(args.init))
+    sam = sam.to(args.device).train()
     average = copy.deepcopy(sam).eval()
     used = [p for n, p in sam.named_parameters() if "mask_downscaling" not in n]  # no mask prompts here
     optimiser = torch.optim.AdamW(used, lr=args.lr, betas=(0.9, 0.95), weight_decay=0.02)
@@ -166,7 +169,7 @@ def _train(args, pool, rank: int):
         rate = min(1, (step + 1) / 500) * (0.5 + 0.5 * math.cos(math.pi * step / args.steps)) * args.lr + 1e-6
         for group in optimiser.param_groups:
             group["lr"] = rate
-        batch = _batch(rng, pool, args.images // args.workers, args.prompts)
+        batch = _batch(rng, pool, args.images // args.workers, args.prompts, args.parts)
         with torch.autocast(torch.device(args.device).type, torch.bfloat16):
             loss, overlap = _loss(sam, batch, args.prompts, args.device)
         optimiser.zero_grad(set_to_none=False)
@@ -202,6 +205,8 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=8_000)
     parser.add_argument("--images", type=int, default=8, help="pictures in a batch")
     parser.add_argument("--prompts", type=int, default=4, help="prompts for each picture")
+    parser.add_argument("--parts", type=float, default=0.25, help="share of prompts that mean a part, where the picture has parts")
+    parser.add_argument("--init", type=Path, help="weights to go on from, instead of random ones")
     parser.add_argument("--lr", type=float, default=8e-4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2, help="processes that share each batch")

@@ -58,39 +58,43 @@ def tokens_and_keys(transformer: TwoWayTransformer, keys: Tensor, position: Tens
 def masks(decoder: nn.Module, keys: Tensor, filters: Tensor, height: int, width: int) -> Tensor:
     """Logits (B, M, 4h, 4w) of image tokens (B, h*w, C) under `filters` (B, M, C / 8): the upscaling and the last product."""
     first, norm, gelu, second, last = decoder.output_upscaling
-    batch = len(keys)
     x = _stride_two(first, keys)  # (B, N, 4, C / 4): the four sub-pixels of each token
     x = gelu(F.layer_norm(x, x.shape[-1:], norm.weight, norm.bias, norm.eps))
     x = last(_stride_two(second, x))  # (B, N, 4, 4, C / 8)
     logits = filters @ x.flatten(1, 3).transpose(1, 2)
-    split = logits.view(batch, filters.shape[1], height, width, 2, 2, 2, 2)  # row, column, then both sub-pixels (y, x)
-    return split.permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(batch, filters.shape[1], 4 * height, 4 * width)
+    split = logits.view(len(keys), -1, height, width, 2, 2, 2, 2)  # row, column, then both sub-pixels (y, x)
+    return split.permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(len(keys), -1, 4 * height, 4 * width)
 
 
 def _to_image(attention: Attention, queries: Tensor, placed: Tensor, keys: Tensor) -> Tensor:
     """Tokens (B, T, C) attend to image tokens; `placed` are those with their position, `keys` without."""
     heads = attention.num_heads
-    q = attention.q_proj(queries).unflatten(-1, (heads, -1)).transpose(1, 2)  # (B, h, T, d)
-    scale = q.shape[-1] ** -0.5
-    asked = (q * scale) @ attention.k_proj.weight.unflatten(0, (heads, -1))  # (B, h, T, C)
-    share = (asked.flatten(1, 2) @ placed.transpose(1, 2)).softmax(-1)  # (B, hT, N)
-    seen = (share @ keys).unflatten(1, (heads, -1))  # (B, h, T, C)
-    values = seen @ attention.v_proj.weight.unflatten(0, (heads, -1)).transpose(1, 2)  # (B, h, T, d)
-    return attention.out_proj(values.transpose(1, 2).flatten(2) + attention.v_proj.bias)
+    q = attention.q_proj(queries)
+    asked = _per_head(q * (q.shape[-1] // heads) ** -0.5, attention.k_proj.weight.unflatten(0, (heads, -1)))
+    share = (asked @ placed.transpose(1, 2)).softmax(-1)  # (B, hT, N)
+    seen = (share @ keys).unflatten(1, (heads, -1)).permute(1, 0, 2, 3).flatten(1, 2)  # (h, B T, C)
+    values = seen @ attention.v_proj.weight.unflatten(0, (heads, -1)).transpose(1, 2)  # (h, B T, d)
+    return attention.out_proj(values.permute(1, 0, 2).reshape(q.shape) + attention.v_proj.bias)
 
 
 def _to_tokens(attention: Attention, placed: Tensor, tokens: Tensor, values: Tensor, keys: Tensor) -> Tensor:
     """`keys` plus what image tokens (B, N, C) take from the prompt tokens (B, T, C): the residual sum, not normalised."""
     heads, count = attention.num_heads, tokens.shape[1]
-    k = attention.k_proj(tokens).unflatten(-1, (heads, -1)).transpose(1, 2)  # (B, h, T, d)
-    k = k * k.shape[-1] ** -0.5
-    asked = k @ attention.q_proj.weight.unflatten(0, (heads, -1))  # (B, h, T, C)
-    fixed = k @ attention.q_proj.bias.view(heads, -1, 1)  # (B, h, T, 1)
-    scores = torch.baddbmm(fixed.flatten(1, 2), asked.flatten(1, 2), placed.transpose(1, 2))  # (B, hT, N)
+    k = attention.k_proj(tokens)
+    k = k * (k.shape[-1] // heads) ** -0.5
+    asked = _per_head(k, attention.q_proj.weight.unflatten(0, (heads, -1)))
+    fixed = (k * attention.q_proj.bias).unflatten(-1, (heads, -1)).sum(-1).transpose(1, 2).reshape(len(k), -1, 1)  # (B, hT, 1)
+    scores = torch.baddbmm(fixed, asked, placed.transpose(1, 2))  # (B, hT, N)
     share = scores.unflatten(1, (heads, count)).softmax(2).flatten(1, 2)
-    v = attention.v_proj(values).unflatten(-1, (heads, -1)).transpose(1, 2)
-    given = v @ attention.out_proj.weight.unflatten(1, (heads, -1)).permute(1, 2, 0)  # (B, h, T, C)
-    return torch.baddbmm(keys + attention.out_proj.bias, share.transpose(1, 2), given.flatten(1, 2))
+    given = _per_head(attention.v_proj(values), attention.out_proj.weight.unflatten(1, (heads, -1)).permute(1, 2, 0))
+    return torch.baddbmm(keys + attention.out_proj.bias, share.transpose(1, 2), given)
+
+
+def _per_head(x: Tensor, weight: Tensor) -> Tensor:
+    """Each head's part of x (B, T, h d) times its weight (h, d, C): (B, hT, C). One product a head, over the whole batch."""
+    heads, width, _ = weight.shape
+    parts = x.reshape(-1, heads, width).transpose(0, 1) @ weight  # (h, B T, C)
+    return parts.unflatten(1, x.shape[:2]).transpose(0, 1).flatten(1, 2)
 
 
 def _stride_two(convolution: nn.ConvTranspose2d, x: Tensor) -> Tensor:

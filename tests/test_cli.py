@@ -1,0 +1,147 @@
+"""The commands around a run: list, show, doctor, bench, data; threads; names that do not exist."""
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from benchmarks import threads
+from benchmarks.catalog import BACKBONES, DATASETS, METHODS, TASKS
+from benchmarks.cli import main
+from benchmarks.errors import UsageError
+from benchmarks.protocols import PROTOCOLS
+from benchmarks.registry import Registry
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_list_names_everything(capsys):
+    assert main(["list"]) == 0
+    shown = capsys.readouterr().out
+    for registry in (TASKS, DATASETS, BACKBONES, METHODS, PROTOCOLS):
+        assert all(re.search(rf"^{re.escape(name)} ", shown, re.M) for name in registry)
+
+
+@pytest.mark.parametrize("registry", [TASKS, DATASETS, BACKBONES, METHODS, PROTOCOLS], ids=lambda r: r.kind)
+def test_show_knows_every_name(registry, capsys):
+    for name in registry:
+        assert main(["show", name]) == 0
+        assert name in capsys.readouterr().out
+
+
+def test_show_suggests_the_nearest_name(capsys):
+    assert main(["show", "camo-minni"]) == 2
+    assert "did you mean camo-mini" in capsys.readouterr().err
+
+
+def test_doctor_names_what_is_missing_and_what_mends_it(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("CHANSWAP_HOME", str(tmp_path))
+    assert main(["doctor"]) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"ok +backbone sam-mini: weights verified", shown)
+    assert re.search(r"MISS +backbone sam-vit-b", shown)
+    assert f"to {tmp_path}/weights/sam_vit_b_01ec64.pth" in shown.split("to mend:")[1]
+    assert f"{tmp_path}/data/camo" in shown.split("to mend:")[1]
+
+
+def test_bench_prints_its_ratio(capsys):
+    assert main(["bench", "--pairs", "24", "--images", "1", "--rounds", "2", "--threads", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert float(re.search(r"ratio literal / batched +([\d.]+)", shown)[1]) > 1
+    assert "(0 of 24 differ by more than 1e-4)" in shown
+
+
+def test_sheet_shows_the_asked_number(tmp_path, capsys):
+    assert main(["data", "sheet", "camo-mini", "--count", "3", "--out", str(tmp_path / "sheet.png")]) == 0
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.size == (8 * 128, 2 * 128)
+    assert main(["data", "sheet", "camo-mini"]) == 2
+
+
+def test_a_registry_refuses_a_second_entry_of_one_name():
+    registry: Registry = Registry("thing")
+    registry.add("one", 1)
+    with pytest.raises(ValueError, match="registered twice"):
+        registry.add("one", 2)
+    with pytest.raises(UsageError, match="known: one"):
+        registry.get("zzz")
+
+
+def test_every_protocol_hash_depends_on_every_rule():
+    from dataclasses import fields, replace
+
+    protocol = PROTOCOLS.get("mini-v1")
+    changed = {"training": replace(protocol.training, epochs=99), "seeds": (7,), "stage_versions": {"train": 99}}
+    for field in fields(protocol):
+        value = getattr(protocol, field.name)
+        other = changed.get(field.name, value + "x" if isinstance(value, str) else (value or 0) + 1)
+        assert replace(protocol, **{field.name: other}).hash != protocol.hash
+
+
+def test_threads_leave_busy_cores_alone(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "")
+    monkeypatch.setattr(threads, "usable_cores", lambda: 8)
+    monkeypatch.setattr(threads, "busy_cores", lambda: 2.9)
+    assert threads.choose() == 5
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    monkeypatch.setenv("OMP_NUM_THREADS", "")
+    monkeypatch.setattr(threads, "busy_cores", lambda: 8.0)
+    assert threads.choose() == 1
+    assert threads.choose(3) == 3
+
+
+@pytest.mark.slow
+def test_a_busy_neighbour_costs_its_share_and_no_more():
+    """Two threads' worth of search beside one busy process on two cores: at most 3 times as slow (a collapse is 80 times)."""
+    code = "from benchmarks.cli import main; main(['bench', '--pairs', '256', '--images', '2', '--rounds', '3', '--threads', '2'])"
+
+    def milliseconds() -> float:
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=300, check=True)
+        return float(re.search(r"batched scorer +([\d.]+)", done.stdout)[1])
+
+    alone = milliseconds()
+    neighbour = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        assert milliseconds() < 3 * alone
+    finally:
+        neighbour.kill()
+
+
+@pytest.mark.slow
+def test_paper_v1_runs_at_true_size(monkeypatch, tmp_path):
+    """SAM ViT-B at 1024 x 1024 with random weights on images in CAMO's layout: the path that real weights take."""
+    import hashlib
+    from dataclasses import replace
+
+    import numpy as np
+    import torch
+    from segment_anything import build_sam_vit_b
+
+    from benchmarks import records
+    from benchmarks.data.synthetic import scene
+
+    monkeypatch.setenv("CHANSWAP_HOME", str(tmp_path))
+    for split in ("train", "test"):
+        for part in ("Imgs", "GT"):
+            (tmp_path / "data" / "camo" / split / part).mkdir(parents=True)
+        for k in range(3):
+            made = scene("camo", split, k)
+            for part, picture in (("Imgs", made.image), ("GT", made.target.astype(np.uint8) * 255)):
+                Image.fromarray(picture).resize((320, 200), 0).save(tmp_path / "data" / "camo" / split / part / f"{k}.png")
+    weights = tmp_path / "weights" / "sam_vit_b_01ec64.pth"
+    weights.parent.mkdir()
+    torch.manual_seed(0)
+    torch.save(build_sam_vit_b().state_dict(), weights)
+    backbone = BACKBONES.get("sam-vit-b")
+    pinned = replace(backbone.weights, sha256=hashlib.sha256(weights.read_bytes()).hexdigest())
+    monkeypatch.setitem(BACKBONES._entries, "sam-vit-b", replace(backbone, weights=pinned))
+    words = ["run", "--task", "camo", "--method", "base", "--limit", "2", "--results", str(tmp_path / "results")]
+    assert main(words) == 0  # auto finds paper-v1 prepared
+    record = records.read(next((tmp_path / "results").rglob("*.json")))
+    assert record.spec.protocol == "paper-v1" and record.spec.backbone == "sam-vit-b"
+    assert record.images == ["test/0", "test/1"] and record.marks

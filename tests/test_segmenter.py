@@ -1,0 +1,60 @@
+"""From image to mask as the library's own `SamPredictor` does it, and as fast when a neighbour is busy as it must be."""
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from segment_anything import SamPredictor
+
+from benchmarks.backbones import sam_mini
+from benchmarks.backbones.sam import AMBIGUITY, SINGLE, Segmenter
+from benchmarks.data.samples import Sample, interior_point
+from benchmarks.data.synthetic import scene
+
+
+@pytest.fixture(scope="module")
+def segmenter():
+    torch.manual_seed(0)
+    sam = sam_mini.build()
+    with torch.no_grad():  # random weights say almost the same of every image: spread them
+        for p in sam.parameters():
+            p.mul_(1.5)
+    return Segmenter(sam)
+
+
+def shaped(height: int, width: int) -> Sample:
+    made = scene("natural", "test", 0)
+    rows, columns = np.arange(height) * 128 // height, np.arange(width) * 128 // width
+    return Sample("x", np.ascontiguousarray(made.image[rows][:, columns]), np.ascontiguousarray(made.target[rows][:, columns]))
+
+
+@pytest.mark.parametrize("size", [(128, 128), (96, 128), (300, 211), (61, 47)])
+def test_masks_equal_those_of_the_library_predictor(segmenter, size):
+    sample = shaped(*size)
+    predictor = SamPredictor(segmenter.sam)
+    predictor.set_image(sample.image)
+    point = np.array([interior_point(sample.mask)])
+    with torch.inference_mode():
+        features = segmenter.encode(segmenter.pixels(sample.image)[None])
+        item = segmenter.item(sample)
+        torch.testing.assert_close(features, predictor.get_image_embedding(), atol=1e-5, rtol=1e-4)
+        for tokens, many in ((SINGLE, False), (AMBIGUITY, True)):
+            masks, scores, low = predictor.predict(point, np.array([1]), multimask_output=many)
+            logits, found = segmenter.logits(features, item, tokens, iou_scores=True)
+            np.testing.assert_allclose(logits[0], low, atol=1e-4)
+            np.testing.assert_allclose(found[0], scores, atol=1e-4)
+            ours = segmenter.full_size(logits, item)[0].numpy()
+            assert (ours != masks).mean() < 1e-3  # a logit within rounding of zero may fall on either side
+            if many:
+                best = masks[scores.argmax()]
+                wanted = (best & sample.mask).sum() / max(1, (best | sample.mask).sum())
+                assert segmenter.best_of_three(features, item)[0] == pytest.approx(wanted, abs=2e-3)
+
+
+def test_bfloat16_stays_near_float32(segmenter):
+    sample = shaped(128, 128)
+    half = Segmenter(segmenter.sam, precision="bfloat16")
+    with torch.inference_mode():
+        one, two = (s.encode(s.pixels(sample.image)[None]) for s in (segmenter, half))
+        assert one.dtype == two.dtype == torch.float32
+        assert (one - two).abs().max() < 0.05 * one.abs().max()
