@@ -8,6 +8,8 @@ from chanswap.journal import Journal
 from chanswap.scoring import Progress, Scorer, score
 from chanswap.swap import Swap
 
+MOST = 20  # pairs; a million subsets
+
 
 @dataclass(frozen=True)
 class Combination:
@@ -29,8 +31,8 @@ def all_subsets(
     A subset in which two pairs overwrite one channel cannot stand in one swap: it is skipped and counted. If no subset
     gains anything, the empty swap is the answer. Raises ValueError for more than 20 pairs (a million subsets).
     """
-    if len(pairs) > 20:
-        raise ValueError(f"{len(pairs)} pairs have {2 ** len(pairs) - 1} subsets; combine at most 20")
+    if len(pairs) > MOST:
+        raise ValueError(f"{len(pairs)} pairs have {2 ** len(pairs) - 1} subsets; combine at most {MOST}")
     standing, conflicts = [Swap(channels=scorer.channels)], 0
     for size in range(1, len(pairs) + 1):
         for chosen in combinations(pairs, size):

@@ -32,6 +32,10 @@ class Scorer:
     workers: int = 1
     device: torch.device | str = "cpu"
 
+    def __post_init__(self):
+        if self.batch < 1 or self.workers < 1 or not len(self.features):
+            raise ValueError(f"a scorer needs images, batch and workers of at least 1; got {len(self.features)}, {self.batch}, {self.workers}")
+
     @property
     def channels(self) -> int:
         return self.features[0].shape[0]
@@ -61,7 +65,8 @@ def score(scorer: Scorer, candidates: Tensor | Iterable[Swap], *, journal: Journ
     """Scores (images, P), float32, of candidates given as swaps or as a tensor (P, K, 2) of pairs.
 
     With a journal, blocks that it holds are not scored again. Batches never cross a block, so the numbers do not depend on
-    where an earlier call was stopped. Raises what `evaluate` raises; ValueError if it returns the wrong number of scores.
+    where an earlier call was stopped. Raises what `evaluate` raises; ValueError if it
+    returns the wrong number of scores, or one that is not finite.
     """
     if not isinstance(candidates, Tensor):
         candidates = as_pairs(candidates)
@@ -125,6 +130,8 @@ def _block(scorer: Scorer, candidates: Tensor, image: int, start: int) -> Tensor
                 continue
             if scores.shape != (len(index),):
                 raise ValueError(f"evaluate returned {tuple(scores.shape)} for {len(index)} versions; it must return one score each")
+            if not torch.isfinite(scores).all():
+                raise ValueError(f"evaluate returned a score that is not finite for image {image}; the search would choose it")
             parts.append(scores.float().cpu())
             position += len(index)
     return torch.cat(parts)

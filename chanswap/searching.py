@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from chanswap.combine import all_subsets
+from chanswap.combine import MOST, all_subsets
 from chanswap.journal import Journal
 from chanswap.scoring import Scorer
 from chanswap.screening import exhaustive, random
@@ -42,13 +42,15 @@ def search(
 
     strategy: "exhaustive" (all pairs) or "random" (`budget` pairs drawn with `seed`). `journal` is a file path stem: blocks
     are kept beside it and a call with the same `key` goes on where a killed one stopped; name in `key` all that decides the
-    scores (model, images, prompts). progress(stage, passes done, passes in all). Raises ValueError for an unknown strategy.
+    scores (model, images, prompts). progress(stage, passes done, passes in all). Raises ValueError for an unknown strategy or a `keep` above 20.
 
     >>> found = search(Scorer(features, evaluate))           # doctest: +SKIP
     >>> found.swap.save("my-task.swap.json", gain=found.gain)  # doctest: +SKIP
     """
     if strategy not in ("exhaustive", "random"):
         raise ValueError(f"unknown strategy {strategy!r}; choose exhaustive or random")
+    if not 1 <= keep <= MOST:
+        raise ValueError(f"keep must be 1 to {MOST} pairs (2^{MOST} subsets), got {keep}")
     if strategy == "random" and budget is None:
         raise ValueError("strategy random needs a budget: the number of pairs to screen")
 

@@ -22,15 +22,20 @@ class Site:
     """The output tensor of a submodule. `module` is its dotted name ("" is the model itself), `axis` the channel axis.
 
     `key` picks the tensor where the module returns a dict, tuple or list; leave it None where it returns a tensor.
+    With `input` True the site is a tensor that the module is called with: `key` is then a keyword argument's name, or a
+    position (None: the first). That is how to reach a tensor that no module returns.
     """
 
     module: str
     axis: int = 1
     key: str | int | None = None
+    input: bool = False
 
 
 SAM = Site("image_encoder", axis=1)  # segment_anything: the image embedding (B, 256, 64, 64), after the neck
-SAM2 = Site("image_encoder", axis=1, key="vision_features")  # sam2's ImageEncoder: its lowest-resolution map (B, 256, 64, 64)
+# sam2: the image embedding (B, 256, 64, 64) that its decoder is given, the high-resolution maps untouched. The encoder's own
+# `vision_features` would have no effect, for the predictor reads another entry and adds `no_mem_embed` to it first.
+SAM2 = Site("sam_mask_decoder", axis=1, key="image_embeddings", input=True)
 DINOV2 = Site("norm", axis=-1)  # timm's VisionTransformer: the final tokens (B, N, C)
 
 
@@ -73,7 +78,25 @@ def _hang(model: nn.Module, swap: Swap, site: Site):
     except AttributeError:
         names = [name for name, _ in model.named_children()]
         raise SiteError(f"the model has no module {site.module!r}; its children are: {', '.join(names) or 'none'}") from None
+    if site.input:
+        return module.register_forward_pre_hook(lambda _module, args, kwargs: _given(args, kwargs, swap, site), with_kwargs=True)
     return module.register_forward_hook(lambda _module, _inputs, output: _swapped(output, swap, site))
+
+
+def _given(args: tuple, kwargs: dict, swap: Swap, site: Site) -> tuple[tuple, dict]:
+    """The arguments of a call with the site's tensor swapped."""
+    chosen = site.key if site.key is not None else 0
+    known = chosen in kwargs if isinstance(chosen, str) else 0 <= chosen < len(args)
+    if not known:
+        has = ", ".join([*(str(k) for k in range(len(args))), *kwargs]) or "none"
+        raise SiteError(f"{site.module or 'the model'} was called without argument {chosen!r}; it was given: {has}")
+    tensor = kwargs[chosen] if isinstance(chosen, str) else args[chosen]
+    if not isinstance(tensor, Tensor):
+        raise SiteError(f"argument {chosen!r} of {site.module or 'the model'} is {type(tensor).__name__}, not a tensor")
+    changed = swap(tensor, site.axis)
+    if isinstance(chosen, str):
+        return args, {**kwargs, chosen: changed}
+    return (*args[:chosen], changed, *args[chosen + 1 :]), kwargs
 
 
 def _swapped(output, swap: Swap, site: Site):

@@ -16,16 +16,18 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from segment_anything.modeling.common import LayerNorm2d
-from segment_anything.modeling.transformer import Attention, TwoWayTransformer
+from segment_anything.modeling.transformer import Attention, TwoWayAttentionBlock, TwoWayTransformer
 from torch import Tensor, nn
 
 
 def possible(decoder: nn.Module) -> bool:
     """True where every layer is the library's own: an adapter inside a layer would be left out without a word."""
     transformer = decoder.transformer
-    if type(transformer) is not TwoWayTransformer or _has_hooks(decoder):
+    if type(transformer) is not TwoWayTransformer or _altered(decoder):
         return False
     for layer in transformer.layers:
+        if type(layer) is not TwoWayAttentionBlock:
+            return False
         for attention in (layer.cross_attn_token_to_image, layer.cross_attn_image_to_token):
             if not _plain(attention):
                 return False
@@ -109,5 +111,5 @@ def _plain(attention: nn.Module) -> bool:
     return type(attention) is Attention and all(type(x) is nn.Linear and x.bias is not None for x in layers)
 
 
-def _has_hooks(decoder: nn.Module) -> bool:
-    return any(m._forward_hooks or m._forward_pre_hooks for m in decoder.modules())
+def _altered(decoder: nn.Module) -> bool:
+    return any(m._forward_hooks or m._forward_pre_hooks or "forward" in vars(m) for m in decoder.modules())
