@@ -1,4 +1,5 @@
 """Timing the batched scorer against the literal loop: both sides in turn, in one process, on the same swaps and images."""
+
 from __future__ import annotations
 
 import statistics
@@ -72,7 +73,11 @@ def measure(
     score(many, islice(swaps, 8))  # a first call pays for allocations and, on a GPU, for kernels
     score_one_by_one(one, islice(swaps, 2))
     for _ in range(rounds):
-        for name, call in (("literal", lambda: score_one_by_one(one, swaps)), ("own", lambda: score_one_by_one(own, swaps)), ("many", lambda: score(many, swaps))):
+        for name, call in (
+            ("literal", lambda: score_one_by_one(one, swaps)),
+            ("own", lambda: score_one_by_one(own, swaps)),
+            ("many", lambda: score(many, swaps)),
+        ):
             begun = time.perf_counter()
             tables[name] = call()
             if device.startswith("cuda"):

@@ -1,4 +1,5 @@
 """What the suite knows by name: every task, dataset, backbone and method, and how they go together."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass

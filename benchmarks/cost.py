@@ -1,4 +1,5 @@
 """What a stage cost: wall-clock seconds and peak memory."""
+
 from __future__ import annotations
 
 import sys

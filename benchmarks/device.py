@@ -1,4 +1,5 @@
 """Which device a run uses."""
+
 from __future__ import annotations
 
 import glob
@@ -8,7 +9,7 @@ from benchmarks.errors import UsageError
 
 
 def resolve(asked: str) -> str:
-    """"cpu", "cuda:N" or "mps" for --device auto|cpu|cuda[:N]|mps. Imports torch only where a GPU may be there.
+    """ "cpu", "cuda:N" or "mps" for --device auto|cpu|cuda[:N]|mps. Imports torch only where a GPU may be there.
 
     Raises UsageError for a device that this machine does not have.
     """

@@ -1,4 +1,5 @@
 """Where a run happened: versions, commit, device. Nothing here may fail a run; what is not to be had is None."""
+
 from __future__ import annotations
 
 import platform
@@ -9,7 +10,19 @@ from pathlib import Path
 from benchmarks import device as devices
 from benchmarks.records import Environment
 
-PACKAGES = ("torch", "torchvision", "segment-anything", "sam2", "timm", "datasets", "peft", "numpy", "scipy", "pandas", "scikit-learn")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "segment-anything",
+    "sam2",
+    "timm",
+    "datasets",
+    "peft",
+    "numpy",
+    "scipy",
+    "pandas",
+    "scikit-learn",
+)
 # Changes of these make a tree dirty; results and pages, which runs themselves write, do not.
 _CODE = ("chanswap", "benchmarks", "datasets", "pyproject.toml")
 

@@ -1,4 +1,5 @@
 """Errors that a person can mend: one line, no traceback, ending with what to do next. Each class has its exit code."""
+
 from __future__ import annotations
 
 

@@ -4,6 +4,7 @@ Torch's own threads meet after every operation. On small tensors that costs more
 it collapses. Whole images share nothing, so each worker takes its own. Results do not depend on the number of workers:
 every operation runs on one thread, whatever the machine has free.
 """
+
 from __future__ import annotations
 
 from collections import deque

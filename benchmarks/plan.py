@@ -1,11 +1,12 @@
 """A run as data: which stages it needs, under which keys, and which of them are already kept. Imports no torch."""
+
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
 from benchmarks import backbones, data, device, store
-from benchmarks.catalog import BACKBONES, DATASETS, METHODS, SWAP, TASKS, Backbone, Dataset, Task, split_method
+from benchmarks.catalog import BACKBONES, DATASETS, SWAP, TASKS, Backbone, Dataset, Task, split_method
 from benchmarks.errors import MissingData, UsageError
 from benchmarks.protocols import Protocol, choose
 from benchmarks.records import Spec, hash_of
@@ -90,7 +91,9 @@ def choose_protocol(task: Task, named: str, dataset: str | None, backbone: str |
     if len(set(tied)) == 2:
         raise UsageError(f"{dataset} belongs to {tied[0]} and {backbone} to {tied[1]}; choose both from one protocol")
     if named == "auto" and tied:
-        return choose(tied[0], {tied[0]: None, **{p: None for p in task.datasets}})[0], f"the one that {dataset or backbone} belongs to"
+        return choose(tied[0], {tied[0]: None, **{p: None for p in task.datasets}})[
+            0
+        ], f"the one that {dataset or backbone} belongs to"
     return choose(named, {p: lacking(task, p) for p in task.datasets})
 
 
@@ -113,7 +116,9 @@ def plan(request: Request, seed: int) -> Plan:
         raise UsageError(f"dataset {dataset.name} is of task {dataset.task}, not {task.name}; add --task {dataset.task}")
     for thing in (dataset, backbone):
         if thing.protocol != protocol.name:
-            raise UsageError(f"{thing.name} belongs to protocol {thing.protocol}, not {protocol.name}; leave it out or change --protocol")
+            raise UsageError(
+                f"{thing.name} belongs to protocol {thing.protocol}, not {protocol.name}; leave it out or change --protocol"
+            )
     if request.limit is not None and request.limit < 1:
         raise UsageError(f"--limit must be at least 1, got {request.limit}")
     for reason in (data.lacking(dataset), backbones.lacking(backbone)):
@@ -122,7 +127,9 @@ def plan(request: Request, seed: int) -> Plan:
     train_ids, test_ids = data.ids(dataset, "train", protocol), data.ids(dataset, "test", protocol)[: request.limit]
     search_ids = data.search_ids(train_ids, protocol.search_images, seed)
     if overlap := set(train_ids) & set(test_ids):
-        raise MissingData(f"{dataset.name}: {len(overlap)} ids stand in both splits, such as {min(overlap)}; mend the split lists")
+        raise MissingData(
+            f"{dataset.name}: {len(overlap)} ids stand in both splits, such as {min(overlap)}; mend the split lists"
+        )
     _, weights = backbones.verified_checkpoint(backbone)
     where = device.resolve(request.device)
     resolved = Plan(
@@ -149,22 +156,40 @@ def _jobs(p: Plan) -> dict[str, Job]:
         training = {**p.protocol.resolved()["training"], "prompt": p.protocol.prompt}
         jobs["train"] = Job(
             "train",
-            {**common, "version": versions["train"], "method": p.method, "training": training, "seed": p.seed, "images": hash_of(p.train_ids)},
+            {
+                **common,
+                "version": versions["train"],
+                "method": p.method,
+                "training": training,
+                "seed": p.seed,
+                "images": hash_of(p.train_ids),
+            },
         )
         adapted = jobs["train"].key
     test = {**common, **rules, "version": versions["evaluate"], "images": hash_of(p.test_ids)}
     if p.swap:
-        jobs["embed"] = Job("embed", {**common, "version": versions["embed"], "adapted": adapted, "images": hash_of(p.search_ids)})
+        jobs["embed"] = Job(
+            "embed", {**common, "version": versions["embed"], "adapted": adapted, "images": hash_of(p.search_ids)}
+        )
         jobs["search"] = Job(
             "search",
-            {**rules, **machine, "version": versions["search"], "features": jobs["embed"].key, "strategy": p.protocol.strategy, "keep": p.protocol.keep},
+            {
+                **rules,
+                **machine,
+                "version": versions["search"],
+                "features": jobs["embed"].key,
+                "strategy": p.protocol.strategy,
+                "keep": p.protocol.keep,
+            },
         )
     jobs["evaluate base"] = Job("evaluate", {**test, "adapted": None, "variants": "plain and best of three"})
     if adapted:
         jobs[f"evaluate {p.method}"] = Job("evaluate", {**test, "adapted": adapted, "variants": "plain"})
     if p.swap:
         control = {"draws": p.protocol.random_draws, "seed": p.seed}
-        jobs[f"evaluate {p.method}{SWAP}"] = Job("evaluate", {**test, "adapted": adapted, "search": jobs["search"].key, "random": control})
+        jobs[f"evaluate {p.method}{SWAP}"] = Job(
+            "evaluate", {**test, "adapted": adapted, "search": jobs["search"].key, "random": control}
+        )
     return jobs
 
 
@@ -182,7 +207,9 @@ def describe(p: Plan) -> str:
         "embed": f"{len(p.search_ids)} search images",
         "search": f"{p.protocol.strategy}, at most {passes(p):,} decoder passes",
     }
-    lines = [f"{p.method_name} on {p.dataset.name} with {p.backbone.name}, protocol {p.protocol.name} ({p.protocol.hash[:8]}), seed {p.seed}"]
+    lines = [
+        f"{p.method_name} on {p.dataset.name} with {p.backbone.name}, protocol {p.protocol.name} ({p.protocol.hash[:8]}), seed {p.seed}"
+    ]
     for name, job in p.jobs.items():
         what = says.get(name) or f"{len(p.test_ids)} test images"
         state = "kept, will be read" if store.kept(job) else "to do"

@@ -1,4 +1,5 @@
 """Progress of long stages: a bar with rate and time left on a terminal, a plain line every few seconds elsewhere."""
+
 from __future__ import annotations
 
 import logging
@@ -35,7 +36,16 @@ class _Lines:
         rate = (self._done - self._skipped) / max(now - self._begun, 1e-9)
         left = f", {(self._total - self._done) / rate:.0f} s left" if rate > 0 else ""
         share = 100 * self._done // max(self._total, 1)
-        log.info("%s %s/%s %s (%d %%), %s/s%s", self._name, f"{self._done:,}", f"{self._total:,}", self._unit, share, f"{rate:,.1f}", left)
+        log.info(
+            "%s %s/%s %s (%d %%), %s/s%s",
+            self._name,
+            f"{self._done:,}",
+            f"{self._total:,}",
+            self._unit,
+            share,
+            f"{rate:,.1f}",
+            left,
+        )
 
     def close(self) -> None:
         now = time.monotonic()

@@ -2,6 +2,7 @@
 
 Scores are fractions (0.65, not 65); differences and gains are in the same unit. Pages multiply by 100 and say so.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -139,7 +140,7 @@ class Record(_Part):
     command: str
 
     @model_validator(mode="after")
-    def _consistent(self) -> "Record":
+    def _consistent(self) -> Record:
         names = [e.name for e in self.evaluations]
         if len(set(names)) != len(names):
             raise ValueError("two evaluations have the same name")

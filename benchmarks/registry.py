@@ -1,4 +1,5 @@
 """Names and what they stand for: tasks, datasets, backbones, methods, protocols. Nothing here imports torch."""
+
 from __future__ import annotations
 
 import difflib

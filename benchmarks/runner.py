@@ -1,9 +1,9 @@
 """One run: from a plan to its record, written whatever happens."""
+
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks import backbones, records
@@ -38,7 +38,7 @@ def run(p: Plan, path: Path, threads: int) -> Record:
     KeyboardInterrupt leaves no record: finished stages and the search's journal are kept, and the same call goes on from
     them. MissingData leaves none either, for nothing ran. Raises OSError where the record cannot be written.
     """
-    started = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    started = datetime.now(UTC).isoformat(timespec="seconds")
 
     def leave(**parts) -> Record:
         record = Record(
@@ -89,7 +89,9 @@ def _work(p: Plan, threads: int) -> dict:
         if name in scores:
             e = bootstrap(scores[name])
             shown = Metric(value=e.value, low=e.low, high=e.high)
-            evaluations.append(Evaluation(name=name, role=roles.get(name, "method"), metrics={metric: shown}, scores={metric: scores[name]}))
+            evaluations.append(
+                Evaluation(name=name, role=roles.get(name, "method"), metrics={metric: shown}, scores={metric: scores[name]})
+            )
     comparisons = [_compare(metric, a, b, scores) for a, b in _pairs(p, BEST_OF_THREE) if a in scores and b in scores]
     if found:
         gain = next(c.difference for c in comparisons if c.a == f"{p.method}{SWAP}" and c.b == p.method)

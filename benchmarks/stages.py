@@ -1,4 +1,5 @@
 """The stages of a run: each takes a plan, does its work or reads what is kept, and leaves a file under its job's key."""
+
 from __future__ import annotations
 
 import logging
@@ -26,6 +27,7 @@ from chanswap import CacheError, FeatureCache, Scorer, Swap, random_swap, search
 log = logging.getLogger("benchmarks")
 SEARCH_BATCH = 32  # versions of one image at a time: 32 x 64 x 16 x 16 floats stay in a core's second-level cache
 TEST_BATCH = 8  # images that go through the encoder together
+REMEMBERED = 2**30  # bytes of test features held between the evaluations of one run; a larger test set is encoded again
 BEST_OF_THREE = "base+best-of-three"
 
 
@@ -37,6 +39,7 @@ class Workbench:
     threads: int
     weights: Path
     costs: list[Stage] = field(default_factory=list)
+    _encoded: dict[tuple[str, int], Tensor] = field(default_factory=dict)
     _models: dict[str, tuple[Segmenter, Attachment]] = field(default_factory=dict)
 
     def model(self, method: str) -> tuple[Segmenter, Attachment]:
@@ -190,7 +193,8 @@ class Workbench:
             chosen = Swap(self.found().pairs, channels=p.backbone.channels)
             variants = [("chosen", chosen)]
             variants += [
-                (f"random {k}", random_swap(p.backbone.channels, len(chosen), 1000 * p.seed + k)) for k in range(p.protocol.random_draws)
+                (f"random {k}", random_swap(p.backbone.channels, len(chosen), 1000 * p.seed + k))
+                for k in range(p.protocol.random_draws)
             ]
         wanted = {"evaluate base": ("base", []), f"evaluate {p.method}": (p.method, [])}
         if p.swap:
@@ -211,7 +215,11 @@ class Workbench:
         def scores(start: int) -> list[dict[str, float]]:
             batch = [samples[k] for k in range(start, min(start + TEST_BATCH, len(samples)))]
             with torch.inference_mode():
-                features = segmenter.encode(torch.stack([segmenter.pixels(s.image) for s in batch]))
+                features = self._encoded.get((method, start))
+                if features is None:
+                    features = segmenter.encode(torch.stack([segmenter.pixels(s.image) for s in batch]))
+                    if len(samples) * features[0].nbytes <= REMEMBERED:
+                        self._encoded[method, start] = features
                 return [self._variants(segmenter, sample, f, method, swaps) for sample, f in zip(batch, features)]
 
         with progress(name, len(samples), "images") as bar:

@@ -1,4 +1,5 @@
 """The store of finished stages: each under the hash of what made it, checked when it is read."""
+
 from __future__ import annotations
 
 import hashlib

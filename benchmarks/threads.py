@@ -4,6 +4,7 @@ OpenMP's threads meet at a barrier after every operation. By default they wait t
 that wants the same core, each barrier then costs a scheduler's slice, and a 9 ms step takes 800. Waiting passively costs
 microseconds instead. A search has no barriers at all: its workers are threads with one intra-op thread each.
 """
+
 from __future__ import annotations
 
 import os

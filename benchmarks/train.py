@@ -1,4 +1,5 @@
 """Training a method: one plain loop, Dice + cross-entropy on the decoder's low-resolution single mask."""
+
 from __future__ import annotations
 
 import random

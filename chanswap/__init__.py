@@ -4,6 +4,7 @@
 
 Names load on first use, so that `import chanswap` costs nothing before torch is needed.
 """
+
 from __future__ import annotations
 
 import importlib

@@ -1,4 +1,5 @@
 """`FeatureCache`: feature maps of one shape in one checked file, read by memory map."""
+
 from __future__ import annotations
 
 import json
@@ -80,7 +81,9 @@ class FeatureCache(Sequence):
                     if tensor.dtype not in _DTYPES.values():
                         raise ValueError(f"features of {name} are {tensor.dtype}; a cache keeps {', '.join(_DTYPES)}")
                     if tensor.shape != first.shape or tensor.dtype != first.dtype:
-                        raise ValueError(f"features of {name} are {tuple(tensor.shape)} {tensor.dtype}, the first were {tuple(first.shape)} {first.dtype}")
+                        raise ValueError(
+                            f"features of {name} are {tuple(tensor.shape)} {tensor.dtype}, the first were {tuple(first.shape)} {first.dtype}"
+                        )
                     data = tensor.view(torch.uint8).numpy().tobytes()
                     file.write(data)
                     ids.append(name)
@@ -88,7 +91,9 @@ class FeatureCache(Sequence):
             if first is None:
                 raise ValueError("no features to write")
             dtype = str(first.dtype).removeprefix("torch.")
-            header = json.dumps({"ids": ids, "shape": list(first.shape), "dtype": dtype, "crc32": checks, "about": about}).encode()
+            header = json.dumps(
+                {"ids": ids, "shape": list(first.shape), "dtype": dtype, "crc32": checks, "about": about}
+            ).encode()
             header += b" " * (-(len(_MAGIC) + _HEADER.size + len(header)) % 64)  # the data starts on a cache line
             with open(unfinished, "wb") as file, open(body, "rb") as source:
                 file.write(_MAGIC + _HEADER.pack(len(header), zlib.crc32(header)) + header)

@@ -1,4 +1,5 @@
 """Combining: the best set among the subsets of a few good pairs."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -43,4 +44,6 @@ def all_subsets(
     table = score(scorer, standing, journal=journal, progress=progress).double()
     means = table.mean(0)
     best = int(means.argmax())  # the first of equals: subsets come in order of size
-    return Combination(standing[best], float(means[best] - means[0]), float(means[0]), len(standing) - 1, conflicts, table.numel())
+    return Combination(
+        standing[best], float(means[best] - means[0]), float(means[0]), len(standing) - 1, conflicts, table.numel()
+    )

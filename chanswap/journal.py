@@ -1,4 +1,5 @@
 """`Journal`: the finished blocks of a long scoring, on disk, so that a killed search goes on where it stopped."""
+
 from __future__ import annotations
 
 import hashlib

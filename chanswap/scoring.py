@@ -1,4 +1,5 @@
 """Scoring many candidate swaps on cached features: images outside, candidates inside, in batches."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
@@ -34,7 +35,9 @@ class Scorer:
 
     def __post_init__(self):
         if self.batch < 1 or self.workers < 1 or not len(self.features):
-            raise ValueError(f"a scorer needs images, batch and workers of at least 1; got {len(self.features)}, {self.batch}, {self.workers}")
+            raise ValueError(
+                f"a scorer needs images, batch and workers of at least 1; got {len(self.features)}, {self.batch}, {self.workers}"
+            )
 
     @property
     def channels(self) -> int:
@@ -61,7 +64,9 @@ def sources(candidates: Tensor, channels: int) -> Tensor:
     return index
 
 
-def score(scorer: Scorer, candidates: Tensor | Iterable[Swap], *, journal: Journal | None = None, progress: Progress | None = None) -> Tensor:
+def score(
+    scorer: Scorer, candidates: Tensor | Iterable[Swap], *, journal: Journal | None = None, progress: Progress | None = None
+) -> Tensor:
     """Scores (images, P), float32, of candidates given as swaps or as a tensor (P, K, 2) of pairs.
 
     With a journal, blocks that it holds are not scored again. Batches never cross a block, so the numbers do not depend on
@@ -129,7 +134,9 @@ def _block(scorer: Scorer, candidates: Tensor, image: int, start: int) -> Tensor
                 batch = batch // 2
                 continue
             if scores.shape != (len(index),):
-                raise ValueError(f"evaluate returned {tuple(scores.shape)} for {len(index)} versions; it must return one score each")
+                raise ValueError(
+                    f"evaluate returned {tuple(scores.shape)} for {len(index)} versions; it must return one score each"
+                )
             if not torch.isfinite(scores).all():
                 raise ValueError(f"evaluate returned a score that is not finite for image {image}; the search would choose it")
             parts.append(scores.float().cpu())

@@ -1,4 +1,5 @@
 """Screening: what every single pair gains on the search set."""
+
 from __future__ import annotations
 
 import random as _random

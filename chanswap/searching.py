@@ -1,4 +1,5 @@
 """`search`: screen all pairs, combine the best. Section "Channel replacement" of arXiv 2504.08915."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

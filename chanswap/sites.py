@@ -1,4 +1,5 @@
 """Where a swap acts in a live model, and putting it there: for a `with` block, or until it is taken off."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -102,7 +103,9 @@ def _given(args: tuple, kwargs: dict, swap: Swap, site: Site) -> tuple[tuple, di
 def _swapped(output, swap: Swap, site: Site):
     if site.key is None:
         if not isinstance(output, Tensor):
-            raise SiteError(f"{site.module or 'the model'} returns {type(output).__name__}, not a tensor; name the tensor with Site(key=...)")
+            raise SiteError(
+                f"{site.module or 'the model'} returns {type(output).__name__}, not a tensor; name the tensor with Site(key=...)"
+            )
         return swap(output, site.axis)
     if isinstance(output, Tensor):
         raise SiteError(f"{site.module or 'the model'} returns a tensor, which has no entry {site.key!r}; leave key out")
@@ -111,7 +114,9 @@ def _swapped(output, swap: Swap, site: Site):
     except (KeyError, IndexError, TypeError):
         raise SiteError(f"the output of {site.module or 'the model'} has no entry {site.key!r}") from None
     if not isinstance(chosen, Tensor):
-        raise SiteError(f"entry {site.key!r} of the output of {site.module or 'the model'} is {type(chosen).__name__}, not a tensor")
+        raise SiteError(
+            f"entry {site.key!r} of the output of {site.module or 'the model'} is {type(chosen).__name__}, not a tensor"
+        )
     changed = swap(chosen, site.axis)
     if isinstance(output, dict):
         output = copy(output)  # of its own class: Hugging Face's outputs are dicts that are also read by attribute

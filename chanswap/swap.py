@@ -1,4 +1,5 @@
 """`Swap`: a set of channel replacements, as pairs or as one gather index."""
+
 from __future__ import annotations
 
 import json
@@ -78,7 +79,9 @@ class Swap:
         if not -features.ndim <= axis < features.ndim:
             raise SwapError(f"channel axis {axis} does not exist in features of shape {tuple(features.shape)}")
         if features.shape[axis] != self.channels:
-            raise SwapError(f"this swap is for {self.channels} channels, axis {axis} of {tuple(features.shape)} has {features.shape[axis]}")
+            raise SwapError(
+                f"this swap is for {self.channels} channels, axis {axis} of {tuple(features.shape)} has {features.shape[axis]}"
+            )
         return features.index_select(axis, self.index(features.device)) if self.pairs else features
 
     def __or__(self, other: Swap) -> Swap:

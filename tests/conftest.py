@@ -1,4 +1,5 @@
 """One thread, and a home of its own: what every test can rely on. Imports nothing heavy."""
+
 from __future__ import annotations
 
 import os

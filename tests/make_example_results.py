@@ -5,6 +5,7 @@
 
 The numbers are invented. Look at the golden pages after writing them: they are what the tests then hold to be right.
 """
+
 from __future__ import annotations
 
 import shutil
@@ -25,12 +26,23 @@ IMAGES = [f"camo-{i}" for i in range(6)]
 MINI = {"name": "mini-v1", "prompt": "interior point", "mask": "single", "search_images": 4, "seeds": [0, 1, 2]}
 MINI_OTHER = MINI | {"prompt": "centroid"}  # the same name with another rule: another version
 PAPER = {"name": "paper-v1", "prompt": "interior point", "mask": "single", "search_images": 50, "seeds": [0, 1, 2]}
-LIFT = {"base": 0.0, "base+best-of-three": 0.01, "base+swap": 0.05, "base+random-swap": -0.002, "dora": 0.09,
-        "dora+swap": 0.12, "dora+random-swap": 0.085, "lora": 0.07, "decoder|<script>alert(1)</script>": 0.04}
-HELD = {"base": ["base", "base+best-of-three"],
-        "base+swap": ["base", "base+best-of-three", "base+swap", "base+random-swap"],
-        "dora": ["base", "base+best-of-three", "dora"],
-        "dora+swap": ["base", "base+best-of-three", "dora", "dora+swap", "dora+random-swap"]}
+LIFT = {
+    "base": 0.0,
+    "base+best-of-three": 0.01,
+    "base+swap": 0.05,
+    "base+random-swap": -0.002,
+    "dora": 0.09,
+    "dora+swap": 0.12,
+    "dora+random-swap": 0.085,
+    "lora": 0.07,
+    "decoder|<script>alert(1)</script>": 0.04,
+}
+HELD = {
+    "base": ["base", "base+best-of-three"],
+    "base+swap": ["base", "base+best-of-three", "base+swap", "base+random-swap"],
+    "dora": ["base", "base+best-of-three", "dora"],
+    "dora+swap": ["base", "base+best-of-three", "dora", "dora+swap", "dora+random-swap"],
+}
 TRAINED = {"base": (0, {}), "dora": (4096, {"mask_decoder": 191292}), "lora": (2048, {})}
 
 
@@ -41,11 +53,33 @@ def scores(name: str, seed: int, images: list[str]) -> list[float]:
     return [round(float(x), 6) for x in level + LIFT[name] + rng.normal(0, 0.012, len(images))]
 
 
-def example(method: str, seed: int, *, protocol=MINI, dataset="camo", device="cpu: two cores", held=None, images=IMAGES,
-            started="2026-01-02T10:00:00+00:00", limit=None, marks=(), error=None, dirty=False, precision="float32") -> Record:
+def example(
+    method: str,
+    seed: int,
+    *,
+    protocol=MINI,
+    dataset="camo",
+    device="cpu: two cores",
+    held=None,
+    images=IMAGES,
+    started="2026-01-02T10:00:00+00:00",
+    limit=None,
+    marks=(),
+    error=None,
+    dirty=False,
+    precision="float32",
+) -> Record:
     """One record as a run leaves it. `held` names its evaluations (default: as the method does); `error` makes it failed."""
-    spec = {"task": "camo", "dataset": dataset, "backbone": "sam-mini", "method": method, "protocol": protocol["name"],
-            "seed": seed, "precision": precision, "limit": limit}
+    spec = {
+        "task": "camo",
+        "dataset": dataset,
+        "backbone": "sam-mini",
+        "method": method,
+        "protocol": protocol["name"],
+        "seed": seed,
+        "precision": precision,
+        "limit": limit,
+    }
     images = images[:limit]
     family = method.split("+")[0]
     roles = {"base": "base"} | {name: "control" for name in LIFT if name.endswith(("+random-swap", "+best-of-three"))}
@@ -53,35 +87,75 @@ def example(method: str, seed: int, *, protocol=MINI, dataset="camo", device="cp
     for name in [] if error else held or HELD[method]:
         found = scores(name, seed, images)
         mean = bootstrap(found)
-        evaluations.append({
-            "name": name, "role": roles.get(name, "method"),
-            "metrics": {"miou": {"value": sum(found) / len(found), "low": mean.low, "high": mean.high}},
-            "scores": {"miou": found}})
+        evaluations.append(
+            {
+                "name": name,
+                "role": roles.get(name, "method"),
+                "metrics": {"miou": {"value": sum(found) / len(found), "low": mean.low, "high": mean.high}},
+                "scores": {"miou": found},
+            }
+        )
     by_name = {e["name"]: e["scores"]["miou"] for e in evaluations}
     search = comparison = None
     if method.endswith("+swap") and not error:
         gain = paired(by_name[method], by_name[family])
-        comparison = {"a": method, "b": family, "metric": "miou", "difference": gain.value, "low": gain.low,
-                      "high": gain.high, "p": gain.p}
-        search = {"strategy": "exhaustive", "images": [f"search-{i}" for i in range(4)], "channels": 16,
-                  "pairs": [(3, 7), (5 + seed, 1)], "kept": [{"redundant": 3, "effective": 7, "gain": 0.02}],
-                  "evaluations": 16 * 15 * 4, "combinations": 1023, "conflicts": 10 * seed, "base_score": 0.5,
-                  "search_gain": 0.06, "test_gain": gain.value}
+        comparison = {
+            "a": method,
+            "b": family,
+            "metric": "miou",
+            "difference": gain.value,
+            "low": gain.low,
+            "high": gain.high,
+            "p": gain.p,
+        }
+        search = {
+            "strategy": "exhaustive",
+            "images": [f"search-{i}" for i in range(4)],
+            "channels": 16,
+            "pairs": [(3, 7), (5 + seed, 1)],
+            "kept": [{"redundant": 3, "effective": 7, "gain": 0.02}],
+            "evaluations": 16 * 15 * 4,
+            "combinations": 1023,
+            "conflicts": 10 * seed,
+            "base_score": 0.5,
+            "search_gain": 0.06,
+            "test_gain": gain.value,
+        }
     trained = TRAINED.get(family, (512, {}))
     stage = {"threads": 2, "peak_memory_mb": 400.0 + seed}
     stages = [stage | {"name": "train", "seconds": 30.0 + seed, "cached": method.endswith("+swap")}] if trained[0] else []
     stages += [stage | {"name": "search", "seconds": 12.5 + seed}] if search else []
     stages += [stage | {"name": "evaluate", "seconds": 1.25}]
-    return Record.model_validate({
-        "status": "failed" if error else "done", "error": error, "spec": spec, "spec_hash": hash_of(spec),
-        "protocol": protocol, "protocol_hash": hash_of(protocol), "weights": {"sam-mini": "0" * 64}, "marks": list(marks),
-        "images": [] if error else images, "evaluations": evaluations, "comparisons": [comparison] if comparison else [],
-        "search": search, "trainable": {"method": trained[0], "besides": trained[1]}, "stages": [] if error else stages,
-        "environment": {"commit": "0" * 40, "dirty": dirty, "python": "3.11.7", "platform": "Linux", "device": device,
-                        "precision": precision, "threads": 2, "packages": {"torch": "2.9.0"}},
-        "started": started,
-        "command": f"python -m benchmarks run --task camo --dataset {dataset} --method '{method}' --protocol {protocol['name']}",
-    })
+    return Record.model_validate(
+        {
+            "status": "failed" if error else "done",
+            "error": error,
+            "spec": spec,
+            "spec_hash": hash_of(spec),
+            "protocol": protocol,
+            "protocol_hash": hash_of(protocol),
+            "weights": {"sam-mini": "0" * 64},
+            "marks": list(marks),
+            "images": [] if error else images,
+            "evaluations": evaluations,
+            "comparisons": [comparison] if comparison else [],
+            "search": search,
+            "trainable": {"method": trained[0], "besides": trained[1]},
+            "stages": [] if error else stages,
+            "environment": {
+                "commit": "0" * 40,
+                "dirty": dirty,
+                "python": "3.11.7",
+                "platform": "Linux",
+                "device": device,
+                "precision": precision,
+                "threads": 2,
+                "packages": {"torch": "2.9.0"},
+            },
+            "started": started,
+            "command": f"python -m benchmarks run --task camo --dataset {dataset} --method '{method}' --protocol {protocol['name']}",
+        }
+    )
 
 
 def examples() -> dict[str, str]:
@@ -106,8 +180,15 @@ def examples() -> dict[str, str]:
     add("verified", example("base+swap", 0, protocol=MINI_OTHER))
     add("community", example("base", 0, dirty=True))
     add("community", example("base", 0, precision="bfloat16"))
-    add("community", example("decoder|<script>alert(1)</script>", 0, held=["decoder|<script>alert(1)</script>"],
-                             images=[*IMAGES[:5], "camo-another"]))
+    add(
+        "community",
+        example(
+            "decoder|<script>alert(1)</script>",
+            0,
+            held=["decoder|<script>alert(1)</script>"],
+            images=[*IMAGES[:5], "camo-another"],
+        ),
+    )
     add("community", example("lora", 0, protocol=PAPER, dataset="cod10k", held=["lora"]))  # its base was never evaluated
     files["community/mini-v1/camo/cut-off.json"] = '{"schema_version": 1, "status": "do'
     return files

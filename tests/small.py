@@ -1,4 +1,5 @@
 """A protocol small enough for tests: the same code paths as `mini-v1` on a few images."""
+
 from __future__ import annotations
 
 from dataclasses import replace

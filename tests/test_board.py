@@ -1,4 +1,5 @@
 """The board: golden pages from small example records, every number of a page derived again, and hostile input."""
+
 from __future__ import annotations
 
 import json
@@ -42,7 +43,7 @@ def put(record: Record, path) -> None:
 
 def rows_below(page: str, heading: str) -> list[dict[str, str]]:
     """The first Markdown table below a heading, a dict per row."""
-    lines = page[page.index(heading):].splitlines()
+    lines = page[page.index(heading) :].splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("|"))
     table = []
     for line in lines[start:]:
@@ -90,10 +91,14 @@ def test_every_record_is_on_a_board_or_dropped_with_its_reason(found):
 def test_boards_keep_tiers_and_protocol_versions_apart(found):
     groups = boards(found.kept)
     assert {(b.tier, b.protocol_hash) for b in groups if b.dataset == "camo"} == {
-        ("verified", hash_of(MINI)), ("verified", hash_of(MINI_OTHER)), ("community", hash_of(MINI))}
+        ("verified", hash_of(MINI)),
+        ("verified", hash_of(MINI_OTHER)),
+        ("community", hash_of(MINI)),
+    }
     for board, records in groups.items():
         assert {(r.protocol_hash, r.spec.dataset, r.spec.backbone) for r in records} == {
-            (board.protocol_hash, board.dataset, board.backbone)}
+            (board.protocol_hash, board.dataset, board.backbone)
+        }
     with pytest.raises(ValueError, match="2 boards"):
         summary([example("base", 0), example("base", 0, protocol=MINI_OTHER)])
 
@@ -101,15 +106,38 @@ def test_boards_keep_tiers_and_protocol_versions_apart(found):
 def test_every_score_and_difference_of_a_page_derived_again(pages):
     """From the JSON alone: means by hand, differences within the one record that holds both sides."""
     version = hash_of(MINI)
-    raw = [json.loads(text) for name, text in examples().items()
-           if name.startswith("verified/mini-v1/camo/") and "-older" not in name]
-    raw = [r for r in raw if r["protocol_hash"] == version and r["status"] == "done" and not r["marks"]
-           and r["spec"]["limit"] is None and r["environment"]["dirty"] is False]
+    raw = [
+        json.loads(text)
+        for name, text in examples().items()
+        if name.startswith("verified/mini-v1/camo/") and "-older" not in name
+    ]
+    raw = [
+        r
+        for r in raw
+        if r["protocol_hash"] == version
+        and r["status"] == "done"
+        and not r["marks"]
+        and r["spec"]["limit"] is None
+        and r["environment"]["dirty"] is False
+    ]
     rows = rows_below(pages["mini-v1-camo.md"], f"version {version[:8]}\n")
     assert [r["evaluation"].split(" ")[0] for r in rows] == [
-        "base", "base+best-of-three", "base+swap", "base+random-swap", "dora", "dora+swap", "dora+random-swap"]
-    compared = {"base+best-of-three": "base", "base+swap": "base", "base+random-swap": "base", "dora": "base",
-                "dora+swap": "dora", "dora+random-swap": "dora"}
+        "base",
+        "base+best-of-three",
+        "base+swap",
+        "base+random-swap",
+        "dora",
+        "dora+swap",
+        "dora+random-swap",
+    ]
+    compared = {
+        "base+best-of-three": "base",
+        "base+swap": "base",
+        "base+random-swap": "base",
+        "dora": "base",
+        "dora+swap": "dora",
+        "dora+random-swap": "dora",
+    }
     for row in rows:
         name = row["evaluation"].split(" ")[0]
         held = [(r["spec"]["seed"], {e["name"]: e["scores"]["miou"] for e in r["evaluations"]}) for r in raw]
@@ -150,18 +178,20 @@ def test_nothing_from_a_record_becomes_markup(pages):
         for line in prose.splitlines():
             if line.startswith("|") and "---" not in line:
                 assert line.count("|") in {4, 6, 8, 9, 10}  # no bar from a record adds a cell
-    assert escape("a|`b`<i>&[x](y)\n\x1b[31m$z$") == (
-        "a&#124;&#96;b&#96;&lt;i&gt;&amp;&#91;x&#93;(y) &#91;31m&#36;z&#36;")
+    assert escape("a|`b`<i>&[x](y)\n\x1b[31m$z$") == ("a&#124;&#96;b&#96;&lt;i&gt;&amp;&#91;x&#93;(y) &#91;31m&#36;z&#36;")
     assert "\x1b" not in plain("\x1b[2J") and len(plain("x" * 1000)) == 300
 
 
-@pytest.mark.parametrize("sent, shown", [
-    ("python -m benchmarks run --seeds 0", "python -m benchmarks run --seeds 0"),
-    ("python -m benchmarks run; rm -rf $HOME", "python -m benchmarks 'run;' rm -rf '$HOME'"),
-    ("rm -rf /", "# base, seed 0: not a command of ours"),
-    ("python -m benchmarks run \n```\n<script>", "# base, seed 0: not a command of ours"),
-    ("python -m benchmarks 'run", "# base, seed 0: not a command of ours"),
-])
+@pytest.mark.parametrize(
+    "sent, shown",
+    [
+        ("python -m benchmarks run --seeds 0", "python -m benchmarks run --seeds 0"),
+        ("python -m benchmarks run; rm -rf $HOME", "python -m benchmarks 'run;' rm -rf '$HOME'"),
+        ("rm -rf /", "# base, seed 0: not a command of ours"),
+        ("python -m benchmarks run \n```\n<script>", "# base, seed 0: not a command of ours"),
+        ("python -m benchmarks 'run", "# base, seed 0: not a command of ours"),
+    ],
+)
 def test_a_command_can_be_pasted_and_cannot_leave_its_block(tmp_path, sent, shown):
     put(changed(example("base", 0), command=sent), tmp_path / "results/verified/a.json")
     assert f"```sh\n{shown}\n```" in render(tmp_path / "results")["mini-v1-camo.md"]
@@ -178,11 +208,17 @@ def test_hostile_names_give_safe_distinct_files(tmp_path):
 
 
 def test_rows_and_references():
-    assert ordered(["dora+random-swap", "lora", "dora+swap", "base+random-swap", "dora", "base+swap", "base",
-                    "base+best-of-three"]) == ["base", "base+best-of-three", "base+swap", "base+random-swap", "dora",
-                                               "dora+swap", "dora+random-swap", "lora"]
+    assert ordered(
+        ["dora+random-swap", "lora", "dora+swap", "base+random-swap", "dora", "base+swap", "base", "base+best-of-three"]
+    ) == ["base", "base+best-of-three", "base+swap", "base+random-swap", "dora", "dora+swap", "dora+random-swap", "lora"]
     assert [reference(n) for n in ("base", "base+best-of-three", "base+swap", "dora", "dora+swap", "dora+random-swap")] == [
-        None, "base", "base", "base", "dora", "dora"]
+        None,
+        "base",
+        "base",
+        "base",
+        "dora",
+        "dora",
+    ]
 
 
 def test_only_shared_seeds_are_paired():
@@ -223,16 +259,21 @@ def test_records_that_disagree_on_one_evaluation_are_noted():
 def test_a_swap_that_changes_nothing_is_a_tie():
     record = example("base+swap", 0)
     same = record.evaluation("base").scores["miou"]
-    evaluations = [record.evaluation("base").model_dump(),
-                   record.evaluation("base+swap").model_dump() | {"scores": {"miou": same}, "metrics": {}}]
+    evaluations = [
+        record.evaluation("base").model_dump(),
+        record.evaluation("base+swap").model_dump() | {"scores": {"miou": same}, "metrics": {}},
+    ]
     cell = summary([changed(record, evaluations=evaluations, comparisons=[])]).frame.iloc[1, 5]
     assert cell == "+0.00 (+0.00 to +0.00) tie"
 
 
-@pytest.mark.parametrize("dirty, why", [
-    (True, "it ran with uncommitted changes"),
-    (None, "it is unknown whether its tree was clean"),
-])
+@pytest.mark.parametrize(
+    "dirty, why",
+    [
+        (True, "it ran with uncommitted changes"),
+        (None, "it is unknown whether its tree was clean"),
+    ],
+)
 def test_verified_wants_a_tree_known_to_be_clean(tmp_path, dirty, why):
     for tier in ("verified", "community"):
         put(example("base", 0, dirty=dirty), tmp_path / tier / "a.json")
@@ -291,8 +332,10 @@ def test_a_terminal_gets_one_caption_and_at_most_110_columns(found):
 
 def test_notes_of_a_record_that_stands_on_no_board():
     notes = summary([example("dora", 0, limit=2), example("dora", 1, marks=["dirty tree"])]).notes
-    assert notes == ("dora, seed 0: limited to 2 test images, so it stands on no board",
-                     "dora, seed 1: kept off the boards: dirty tree")
+    assert notes == (
+        "dora, seed 0: limited to 2 test images, so it stands on no board",
+        "dora, seed 1: kept off the boards: dirty tree",
+    )
     failed = summary([example("dora", 0, error="out of memory")])
     assert failed.frame.empty and "failed: out of memory" in terminal(failed) and "Nothing was evaluated." in terminal(failed)
     assert summary([]).frame.empty
@@ -311,8 +354,10 @@ def test_further_metrics_are_shown_and_lower_may_be_better():
 
 def test_times_of_two_devices_never_share_a_table():
     tables = cost([example("dora", 0), example("dora", 1), example("dora", 2, device="gpu: example")])
-    assert [t.caption for t in tables] == ["Cost of each stage, median over runs, on cpu: two cores.",
-                                           "Cost of each stage, on gpu: example."]
+    assert [t.caption for t in tables] == [
+        "Cost of each stage, median over runs, on cpu: two cores.",
+        "Cost of each stage, on gpu: example.",
+    ]
     assert list(tables[0].frame["seconds"]) == ["30.50", "1.25"] and list(tables[1].frame["seconds"]) == ["32.00", "1.25"]
     assert list(cost([example("dora+swap", 0)])[0].frame["from cache"]) == ["yes", "no", "no"]
 
@@ -335,9 +380,15 @@ def test_collect_survives_any_file(tmp_path):
     nothing = example("base", 0, held=["base"]).model_dump(mode="json")
     nothing |= {"images": []}
     nothing["evaluations"][0]["scores"] = {"miou": []}
-    contents = {"empty": b"", "bytes": b"\xff\xfe\x00", "list": b"[1]", "deep": b"[" * 100_000, "none": b"null",
-                "no-images": json.dumps(nothing).encode(),
-                "hollow": json.dumps(example("base", 0).model_dump(mode="json") | {"evaluations": []}).encode()}
+    contents = {
+        "empty": b"",
+        "bytes": b"\xff\xfe\x00",
+        "list": b"[1]",
+        "deep": b"[" * 100_000,
+        "none": b"null",
+        "no-images": json.dumps(nothing).encode(),
+        "hollow": json.dumps(example("base", 0).model_dump(mode="json") | {"evaluations": []}).encode(),
+    }
     for name, content in contents.items():
         (folder / f"{name}.json").write_bytes(content)
     (folder / "folder.json").mkdir()

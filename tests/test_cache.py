@@ -1,4 +1,5 @@
 """`FeatureCache`: what is read is what was written, or a CacheError; a file is whole or not there."""
+
 from __future__ import annotations
 
 import errno

@@ -1,4 +1,5 @@
 """The commands around a run: list, show, doctor, bench, data; threads; names that do not exist."""
+
 from __future__ import annotations
 
 import os
@@ -79,7 +80,10 @@ def test_every_protocol_hash_depends_on_every_rule():
     changed = {"training": replace(protocol.training, epochs=99), "seeds": (7,), "stage_versions": {"train": 99}}
     for field in fields(protocol):
         value = getattr(protocol, field.name)
-        other = changed.get(field.name, value + "x" if isinstance(value, str) else (value or 0) + 1)
+        if field.name in changed:
+            other = changed[field.name]
+        else:
+            other = value + "x" if isinstance(value, str) else (value or 0) + 1
         assert replace(protocol, **{field.name: other}).hash != protocol.hash
 
 
@@ -98,7 +102,9 @@ def test_threads_leave_busy_cores_alone(monkeypatch):
 @pytest.mark.slow
 def test_a_busy_neighbour_costs_its_share_and_no_more():
     """Two threads' worth of search beside one busy process on two cores: at most 3 times as slow (a collapse is 80 times)."""
-    code = "from benchmarks.cli import main; main(['bench', '--pairs', '256', '--images', '2', '--rounds', '3', '--threads', '2'])"
+    code = (
+        "from benchmarks.cli import main; main(['bench', '--pairs', '256', '--images', '2', '--rounds', '3', '--threads', '2'])"
+    )
 
     def milliseconds() -> float:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=300, check=True)

@@ -1,4 +1,5 @@
 """The generated images, byte for byte; folders that a user has; prompts."""
+
 from __future__ import annotations
 
 import hashlib
@@ -162,9 +163,8 @@ def test_orientation_and_colour_kinds_are_handled(folder):
 
 
 def test_export_opens_as_a_hugging_face_dataset(monkeypatch, tmp_path):
-    from datasets import load_from_disk
-
     from benchmarks.data.look import export
+    from datasets import load_from_disk
     from tests.small import small
 
     monkeypatch.setitem(PROTOCOLS._entries, "mini-v1", small())

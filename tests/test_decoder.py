@@ -1,4 +1,5 @@
 """SAM's decoder over batches, at its true size and with random weights, against `segment_anything`'s own classes."""
+
 from __future__ import annotations
 
 import copy

@@ -1,4 +1,5 @@
 """Bootstrap intervals: coverage, known answers, an independent implementation, and errors."""
+
 from __future__ import annotations
 
 import numpy as np

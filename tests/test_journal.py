@@ -1,4 +1,5 @@
 """`Journal`: whatever happens to the file, what is read back was written, under the name that it was written under."""
+
 from __future__ import annotations
 
 import pytest

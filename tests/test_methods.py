@@ -1,4 +1,5 @@
 """The contract of every registered method, and exact counts on the real SAM ViT-B."""
+
 from __future__ import annotations
 
 import copy

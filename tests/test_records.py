@@ -1,4 +1,5 @@
 """Records: nothing is lost on the way to disk and back, and a record that does not add up is refused."""
+
 from __future__ import annotations
 
 import errno
@@ -22,8 +23,15 @@ def record() -> Record:
 
 
 def test_round_trip(record, tmp_path):
-    for i, one in enumerate([record, example("base", 1), example("dora", 0, limit=2), example("dora", 0, error="a\nb [x] {y}"),
-                             example("base", 0, marks=["dirty", "[odd]\n", "µ |"])]):
+    for i, one in enumerate(
+        [
+            record,
+            example("base", 1),
+            example("dora", 0, limit=2),
+            example("dora", 0, error="a\nb [x] {y}"),
+            example("base", 0, marks=["dirty", "[odd]\n", "µ |"]),
+        ]
+    ):
         path = tmp_path / f"{i}.json"
         write(one, path)
         assert read(path) == one
@@ -53,6 +61,7 @@ def _set(*path_and_value):
         for step in path:
             raw = raw[step]
         raw[last] = value
+
     return alter
 
 
@@ -66,13 +75,19 @@ FAULTS = {
     "a missing score": (lambda raw: raw["evaluations"][0]["scores"]["miou"].pop(), "base: 5 miou scores for 6 images"),
     "an image twice": (lambda raw: raw["images"].__setitem__(1, raw["images"][0]), "a test image is listed twice"),
     "an evaluation twice": (_repeat("evaluations"), "two evaluations have the same name"),
-    "a comparison of nothing": (_set("comparisons", 0, "b", "lora"),
-                                "a comparison of dora+swap and lora, which were not both evaluated"),
+    "a comparison of nothing": (
+        _set("comparisons", 0, "b", "lora"),
+        "a comparison of dora+swap and lora, which were not both evaluated",
+    ),
     "a metric without scores": (_set("evaluations", 0, "scores", {}), "base: miou is not the mean of its scores"),
-    "an interval upside down": (lambda raw: raw["evaluations"][0]["metrics"]["miou"].update(low=0.9, high=0.1),
-                                "base: the interval of miou is upside down"),
-    "another difference": (_set("comparisons", 0, "difference", 0.5),
-                           "the difference of dora+swap and dora is not that of their scores"),
+    "an interval upside down": (
+        lambda raw: raw["evaluations"][0]["metrics"]["miou"].update(low=0.9, high=0.1),
+        "base: the interval of miou is upside down",
+    ),
+    "another difference": (
+        _set("comparisons", 0, "difference", 0.5),
+        "the difference of dora+swap and dora is not that of their scores",
+    ),
     "another gain": (_set("search", "test_gain", 0.5), "the search's test gain is not the difference of dora+swap and dora"),
     "nothing evaluated": (lambda raw: raw.update(evaluations=[], comparisons=[]), "a finished record without evaluations"),
     "a rule that is no number": (_set("protocol", "search_images", float("nan")), "not JSON compliant"),

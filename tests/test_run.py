@@ -1,4 +1,5 @@
 """Whole runs through the command line, on a small protocol: records, resumption, faults, exit codes."""
+
 from __future__ import annotations
 
 import errno

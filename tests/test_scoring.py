@@ -1,4 +1,5 @@
 """Scoring, screening, combining and search, on toy models whose scores are whole numbers: equality is then exact."""
+
 from __future__ import annotations
 
 import os

@@ -1,4 +1,5 @@
 """From image to mask as the library's own `SamPredictor` does it, and as fast when a neighbour is busy as it must be."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,4 +1,5 @@
 """Sites: where a swap acts in a live model, on toy modules and on the libraries' own."""
+
 from __future__ import annotations
 
 import copy

@@ -1,4 +1,5 @@
 """`Swap`: its meaning on real tensors, its algebra, its file, and what it refuses."""
+
 from __future__ import annotations
 
 import json

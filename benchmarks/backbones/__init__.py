@@ -1,4 +1,5 @@
 """Backbones: finding a checkpoint, checking it, building the model."""
+
 from __future__ import annotations
 
 import hashlib

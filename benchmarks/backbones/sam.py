@@ -1,4 +1,5 @@
 """`Segmenter`: a segment_anything model as a run needs it: image -> features -> masks -> score, features swapped between."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -63,7 +64,9 @@ class Segmenter:
         truth = torch.as_tensor(sample.mask, device=self.device)
         return Item(sample.id, sparse, dense, truth, self._resize.get_preprocess_shape(*size, self.sam.image_encoder.img_size))
 
-    def logits(self, features: Tensor, item: Item, tokens: slice = SINGLE, iou_scores: bool = False) -> tuple[Tensor, Tensor | None]:
+    def logits(
+        self, features: Tensor, item: Item, tokens: slice = SINGLE, iou_scores: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
         """Low-resolution mask logits (B, T, 4h, 4w), float32, of features (B, C, h, w), and predicted IoU (B, T) if asked."""
         with self.autocast():
             logits, scores = decode(self.sam, features, item.sparse, item.dense, tokens, iou_scores, reassociate=True)

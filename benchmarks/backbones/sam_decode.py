@@ -4,6 +4,7 @@
 and one prompt, and training needs many images. The steps below are the library's `predict_masks`, in its order, with its
 own modules; `tokens` keeps only the masks that are asked for, and the IoU head runs only when it is.
 """
+
 from __future__ import annotations
 
 import torch
@@ -17,7 +18,7 @@ def decode(
 
     embeddings (B, C, h, w); sparse (B or 1, P, C) and dense (B or 1, C, h, w) prompt embeddings; tokens: which of the four
     mask tokens (0 is the single mask, 1-3 the ambiguity masks). Returns logits (B, T, 4h, 4w) and scores (B, T) or None.
-    `reassociate` takes the shorter way to the same numbers, up to rounding, where the decoder allows it.
+    `reassociate` takes the shorter way to the same numbers, up to rounding, where the decoder allows it; without gradients.
     """
     from benchmarks.backbones import sam_reassociated
 
@@ -26,7 +27,7 @@ def decode(
     learned = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
     queries = torch.cat([learned.expand(batch, -1, -1), sparse.expand(batch, -1, -1)], dim=1)
     source, position = embeddings + dense, sam.prompt_encoder.get_dense_pe()
-    short = reassociate and sam_reassociated.possible(decoder)
+    short = reassociate and not torch.is_grad_enabled() and sam_reassociated.possible(decoder)
     if short:
         keys = source.flatten(2).transpose(1, 2).contiguous()
         hidden, keys = sam_reassociated.tokens_and_keys(decoder.transformer, keys, position[0].flatten(1).T.contiguous(), queries)

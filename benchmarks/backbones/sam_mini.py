@@ -3,6 +3,7 @@
 128 x 128 pixels in, 8-pixel patches, so a 16 x 16 grid; 64 embedding channels where SAM has 256. Everything else (neck,
 relative positions, two-way decoder, three ambiguity masks and one single mask, IoU head) is SAM as published.
 """
+
 from __future__ import annotations
 
 IMAGE_SIZE = 128

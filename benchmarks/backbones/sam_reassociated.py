@@ -9,8 +9,10 @@ An attention between T prompt tokens and N image tokens needs no projection of t
 
 For SAM (N = 4096, C = 256, h T = 56) these replace ten projections of all image tokens. Layer norm and GELU stay as they are.
 Transposed convolutions of stride 2 and kernel 2 touch each input once, so they are matrix products too.
-Only plain layers may be re-associated: `possible` says whether a decoder has nothing but these.
+Only plain layers may be re-associated: `possible` says whether a decoder has nothing but these. Made for inference: what is
+done in place could not be differentiated.
 """
+
 from __future__ import annotations
 
 import torch
@@ -33,7 +35,12 @@ def possible(decoder: nn.Module) -> bool:
                 return False
     first, norm, gelu, second, last = decoder.output_upscaling
     squares = all(type(c) is nn.ConvTranspose2d and c.kernel_size == c.stride == (2, 2) for c in (first, second))
-    return squares and type(norm) is LayerNorm2d and type(gelu) is type(last) is nn.GELU and _plain(transformer.final_attn_token_to_image)
+    return (
+        squares
+        and type(norm) is LayerNorm2d
+        and type(gelu) is type(last) is nn.GELU
+        and _plain(transformer.final_attn_token_to_image)
+    )
 
 
 def tokens_and_keys(transformer: TwoWayTransformer, keys: Tensor, position: Tensor, prompt: Tensor) -> tuple[Tensor, Tensor]:
@@ -60,9 +67,10 @@ def tokens_and_keys(transformer: TwoWayTransformer, keys: Tensor, position: Tens
 def masks(decoder: nn.Module, keys: Tensor, filters: Tensor, height: int, width: int) -> Tensor:
     """Logits (B, M, 4h, 4w) of image tokens (B, h*w, C) under `filters` (B, M, C / 8): the upscaling and the last product."""
     first, norm, gelu, second, last = decoder.output_upscaling
+    # The upscaled maps are the largest tensors here: what can be done in place costs no fresh memory.
     x = _stride_two(first, keys)  # (B, N, 4, C / 4): the four sub-pixels of each token
-    x = gelu(F.layer_norm(x, x.shape[-1:], norm.weight, norm.bias, norm.eps))
-    x = last(_stride_two(second, x))  # (B, N, 4, 4, C / 8)
+    x = torch.ops.aten.gelu_(F.layer_norm(x, x.shape[-1:], norm.weight, norm.bias, norm.eps), approximate=gelu.approximate)
+    x = torch.ops.aten.gelu_(_stride_two(second, x), approximate=last.approximate)  # (B, N, 4, 4, C / 8)
     logits = filters @ x.flatten(1, 3).transpose(1, 2)
     split = logits.view(len(keys), -1, height, width, 2, 2, 2, 2)  # row, column, then both sub-pixels (y, x)
     return split.permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(len(keys), -1, 4 * height, 4 * width)
@@ -89,7 +97,7 @@ def _to_tokens(attention: Attention, placed: Tensor, tokens: Tensor, values: Ten
     scores = torch.baddbmm(fixed, asked, placed.transpose(1, 2))  # (B, hT, N)
     share = scores.unflatten(1, (heads, count)).softmax(2).flatten(1, 2)
     given = _per_head(attention.v_proj(values), attention.out_proj.weight.unflatten(1, (heads, -1)).permute(1, 2, 0))
-    return torch.baddbmm(keys + attention.out_proj.bias, share.transpose(1, 2), given)
+    return (keys + attention.out_proj.bias).baddbmm_(share.transpose(1, 2), given)
 
 
 def _per_head(x: Tensor, weight: Tensor) -> Tensor:
@@ -102,8 +110,7 @@ def _per_head(x: Tensor, weight: Tensor) -> Tensor:
 def _stride_two(convolution: nn.ConvTranspose2d, x: Tensor) -> Tensor:
     """A transposed convolution of kernel and stride 2 on (..., C): (..., 4, C'), the sub-pixels in reading order."""
     weight = convolution.weight.permute(0, 2, 3, 1).flatten(1)  # (C, 4 C')
-    out = F.linear(x, weight.T, convolution.bias.repeat(4))
-    return out.unflatten(-1, (4, -1))
+    return (x @ weight).add_(convolution.bias.repeat(4)).unflatten(-1, (4, -1))
 
 
 def _plain(attention: nn.Module) -> bool:

@@ -1,4 +1,5 @@
 """Read a results folder: which records stand on a board, and why the others do not."""
+
 from __future__ import annotations
 
 from collections import defaultdict

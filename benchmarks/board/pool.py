@@ -1,4 +1,5 @@
 """Scores of one board, by evaluation and seed, and what may be said of two of them. Numbers only; no text of tables."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -47,10 +48,12 @@ def reference(name: str) -> str | None:
 
 def ordered(names) -> list[str]:
     """base first, then each method by name; within a method: itself, its other controls, its swap, the random swap."""
+
     def key(name: str):
         rest = name.removeprefix(family(name))
         place = {"": 0, SWAP: 2, RANDOM: 3}.get(rest, 1)
         return family(name) != "base", family(name), place, name
+
     return sorted(names, key=key)
 
 

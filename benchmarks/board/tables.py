@@ -2,6 +2,7 @@
 
 Scores that are fractions are shown in points (times 100). An interval is written "low to high".
 """
+
 from __future__ import annotations
 
 from collections import defaultdict
@@ -35,8 +36,12 @@ class Unit:
         return f"{rounded:{'+' if signed else ''}.{self.decimals}f}"
 
 
-_UNITS = {"miou": Unit("mIoU"), "accuracy": Unit("accuracy"), "mae": Unit("MAE", higher=False),
-          **{m: Unit(m, name="", scale=1, decimals=4, higher=False) for m in ("mse", "rmse", "abs_rel")}}
+_UNITS = {
+    "miou": Unit("mIoU"),
+    "accuracy": Unit("accuracy"),
+    "mae": Unit("MAE", higher=False),
+    **{m: Unit(m, name="", scale=1, decimals=4, higher=False) for m in ("mse", "rmse", "abs_rel")},
+}
 
 
 def unit(metric: str) -> Unit:
@@ -48,12 +53,15 @@ def caption(records: list[Record]) -> str:
     """What was run and under which rules: the line above every table. `records` are of one board and not empty."""
     first = records[0]
     counts = sorted({len(r.images) for r in records if r.images})
-    rules = [f"{label}: {first.protocol.get(key, 'not stated')}" for label, key in
-             (("prompt", "prompt"), ("mask choice", "mask"))]
-    return (f"Task {first.spec.task}, dataset {first.spec.dataset}, backbone {first.spec.backbone}. "
-            f"Protocol {first.spec.protocol}, version {first.protocol_hash[:8]}; {'; '.join(rules)}. "
-            f"Test images: {' or '.join(map(str, counts)) or 'none'}."
-            + (f" Precision {first.spec.precision}." if first.spec.precision != "float32" else ""))
+    rules = [
+        f"{label}: {first.protocol.get(key, 'not stated')}" for label, key in (("prompt", "prompt"), ("mask choice", "mask"))
+    ]
+    return (
+        f"Task {first.spec.task}, dataset {first.spec.dataset}, backbone {first.spec.backbone}. "
+        f"Protocol {first.spec.protocol}, version {first.protocol_hash[:8]}; {'; '.join(rules)}. "
+        f"Test images: {' or '.join(map(str, counts)) or 'none'}."
+        + (f" Precision {first.spec.precision}." if first.spec.precision != "float32" else "")
+    )
 
 
 def missing_seeds(records: list[Record]) -> list[str]:
@@ -93,16 +101,18 @@ def summary(records: list[Record]) -> Table:
     gap = f"difference{', ' + shown.name if shown.name else ''} (95 % interval)"
     for name in ordered(pooled.scores):
         value, interval = mean(pooled, name)
-        rows.append({
-            "evaluation": name + (" (control)" if pooled.roles[name] == "control" else ""),
-            shown.header: shown.show(value),
-            "95 % interval": _interval(interval, shown) or "none: the seeds have different test images",
-            "seeds": str(len(pooled.scores[name])),
-            "compared with": reference(name) or "",
-            gap: _against(pooled, name, shown),
-            **{unit(m).header: unit(m).show(mean(p, name)[0]) if name in p.scores else "" for m, p in others},
-            "trained parameters": _trained(records, name),
-        })
+        rows.append(
+            {
+                "evaluation": name + (" (control)" if pooled.roles[name] == "control" else ""),
+                shown.header: shown.show(value),
+                "95 % interval": _interval(interval, shown) or "none: the seeds have different test images",
+                "seeds": str(len(pooled.scores[name])),
+                "compared with": reference(name) or "",
+                gap: _against(pooled, name, shown),
+                **{unit(m).header: unit(m).show(mean(p, name)[0]) if name in p.scores else "" for m, p in others},
+                "trained parameters": _trained(records, name),
+            }
+        )
     # The caption names the unit, so that the short headers of a terminal need not.
     title = caption(records) + (f" {shown.label} in {shown.name}." if shown.name else "")
     short = {"compared with": "vs", gap: "difference (95 %)", "trained parameters": "trained"}
@@ -114,8 +124,13 @@ def headline(records: list[Record]) -> dict[str, str]:
     """The board in a line: metric, best method (controls do not count) against base, base, and what swap adds to it."""
     pooled = pool(records, metrics_of(records)[0]) if metrics_of(records) else None
     if pooled is None or not pooled.scores:
-        return {"metric": "", "best method": "nothing was evaluated", "best against base": "", "base": "",
-                "base+swap against base": ""}
+        return {
+            "metric": "",
+            "best method": "nothing was evaluated",
+            "best against base": "",
+            "base": "",
+            "base+swap against base": "",
+        }
     shown = unit(pooled.metric)
     means = {n: mean(pooled, n)[0] for n in ordered(pooled.scores) if pooled.roles[n] != "control"}
     best = (max if shown.higher else min)(means, key=means.get) if means else None
@@ -153,17 +168,23 @@ def search_table(records: list[Record]) -> Table:
             continue
         sizes.add(len(found.images))
         test = found.test_gain
-        rows.append(row | {
-            "pairs (redundant<-effective)": ", ".join(f"{i}<-{j}" for i, j in found.pairs) or "none: no pair helped",
-            f"search gain{suffix}": shown.show(found.search_gain, True),
-            f"test gain{suffix}": "not measured" if test is None else shown.show(test, True),
-            "search gain - test gain": "" if test is None else shown.show(found.search_gain - test, True),
-            "conflicts skipped": f"{found.conflicts:,}",
-            "decoder passes": f"{found.evaluations:,}",
-            "strategy": found.strategy,
-        })
-    title = f"Swaps found on a search set of {' or '.join(map(str, sorted(sizes)))} images, disjoint from the test set." \
-        if sizes else ""
+        rows.append(
+            row
+            | {
+                "pairs (redundant<-effective)": ", ".join(f"{i}<-{j}" for i, j in found.pairs) or "none: no pair helped",
+                f"search gain{suffix}": shown.show(found.search_gain, True),
+                f"test gain{suffix}": "not measured" if test is None else shown.show(test, True),
+                "search gain - test gain": "" if test is None else shown.show(found.search_gain - test, True),
+                "conflicts skipped": f"{found.conflicts:,}",
+                "decoder passes": f"{found.evaluations:,}",
+                "strategy": found.strategy,
+            }
+        )
+    title = (
+        f"Swaps found on a search set of {' or '.join(map(str, sorted(sizes)))} images, disjoint from the test set."
+        if sizes
+        else ""
+    )
     short = {"pairs (redundant<-effective)": "pairs", "conflicts skipped": "conflicts"}
     return Table(title, pd.DataFrame(rows).fillna(""), (), "No method with swap was run.", short)
 
@@ -180,16 +201,18 @@ def _cost(device: str, records: list[Record]) -> Table:
     for method, name, threads in sorted(groups, key=lambda k: (methods.index(k[0]), stages[k[1]], k[2])):
         group = groups[method, name, threads]
         cached = sum(s.cached for s in group)
-        rows.append({
-            "method": method,
-            "stage": name,
-            "runs": str(len(group)),
-            "seconds": f"{median(s.seconds for s in group):,.2f}",
-            "threads": str(threads),
-            "peak memory, MB": _megabytes(s.peak_memory_mb for s in group),
-            **({"peak GPU memory, MB": _megabytes(s.peak_gpu_mb for s in group)} if gpu else {}),
-            "from cache": ("yes" if cached else "no") if len(group) == 1 else f"{cached} of {len(group)}",
-        })
+        rows.append(
+            {
+                "method": method,
+                "stage": name,
+                "runs": str(len(group)),
+                "seconds": f"{median(s.seconds for s in group):,.2f}",
+                "threads": str(threads),
+                "peak memory, MB": _megabytes(s.peak_memory_mb for s in group),
+                **({"peak GPU memory, MB": _megabytes(s.peak_gpu_mb for s in group)} if gpu else {}),
+                "from cache": ("yes" if cached else "no") if len(group) == 1 else f"{cached} of {len(group)}",
+            }
+        )
     what = "Cost of each stage, median over runs" if several else "Cost of each stage"
     return Table(f"{what}, on {device}.", pd.DataFrame(rows), (), "No stage was recorded.")
 
@@ -199,10 +222,18 @@ def _merged(stages: list[Stage]) -> list[Stage]:
     merged = {}
     for stage in stages:
         old = merged.get((stage.name, stage.threads))
-        merged[stage.name, stage.threads] = stage if old is None else old.model_copy(update={
-            "seconds": old.seconds + stage.seconds, "cached": old.cached and stage.cached,
-            "peak_memory_mb": _largest(old.peak_memory_mb, stage.peak_memory_mb),
-            "peak_gpu_mb": _largest(old.peak_gpu_mb, stage.peak_gpu_mb)})
+        merged[stage.name, stage.threads] = (
+            stage
+            if old is None
+            else old.model_copy(
+                update={
+                    "seconds": old.seconds + stage.seconds,
+                    "cached": old.cached and stage.cached,
+                    "peak_memory_mb": _largest(old.peak_memory_mb, stage.peak_memory_mb),
+                    "peak_gpu_mb": _largest(old.peak_gpu_mb, stage.peak_gpu_mb),
+                }
+            )
+        )
     return list(merged.values())
 
 

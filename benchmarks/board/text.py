@@ -1,4 +1,5 @@
 """Text of a table, for a terminal and for Markdown. Everything that comes from a record passes through here."""
+
 from __future__ import annotations
 
 import re

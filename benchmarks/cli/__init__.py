@@ -1,4 +1,5 @@
 """The command line, `python -m benchmarks`: one file for each subcommand, heavy imports inside the call."""
+
 from __future__ import annotations
 
 import argparse
@@ -34,7 +35,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
-    logging.basicConfig(level=logging.WARNING if args.quiet else logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    logging.basicConfig(
+        level=logging.WARNING if args.quiet else logging.INFO, format="%(message)s", stream=sys.stderr, force=True
+    )
     for noisy in ("torch", "httpx", "urllib3", "datasets", "filelock", "PIL"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
@@ -50,7 +53,9 @@ def main(argv: list[str] | None = None) -> int:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
             raise
         where = f" ({error.filename})" if error.filename else ""
-        return _say(f"cannot write{where}: {error.strerror}. Finished stages are kept; make room and run the same command again.", 1)
+        return _say(
+            f"cannot write{where}: {error.strerror}. Finished stages are kept; make room and run the same command again.", 1
+        )
 
 
 def _say(text: str, code: int) -> int:

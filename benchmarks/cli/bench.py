@@ -1,4 +1,5 @@
 """`bench`: the batched scorer against the literal one-by-one loop, in one run."""
+
 from __future__ import annotations
 
 import argparse
@@ -9,7 +10,9 @@ EXAMPLES = """examples:
 
 
 def register(commands) -> None:
-    p = commands.add_parser("bench", help="speed of the search", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = commands.add_parser(
+        "bench", help="speed of the search", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     p.add_argument("--backbone", default="sam-mini")
     p.add_argument("--random-weights", action="store_true", help="of true size, for backbones whose weights are not here")
     p.add_argument("--pairs", type=int, default=256, help="single-pair swaps of the sample (default: 256)")
@@ -33,11 +36,17 @@ def call(args) -> int:
     from benchmarks.catalog import BACKBONES
     from benchmarks.device import name
 
-    found = measure(BACKBONES.get(args.backbone), args.random_weights, args.pairs, args.images, args.rounds, args.batch, device, threads)
+    found = measure(
+        BACKBONES.get(args.backbone), args.random_weights, args.pairs, args.images, args.rounds, args.batch, device, threads
+    )
     print(f"{args.backbone}, {args.pairs} pairs x {args.images} images, {args.rounds} rounds, {threads} threads, {name(device)}")
     print(f"literal loop over the library's decoder   {found.literal_ms:8.3f} ms a pass")
     print(f"the same loop over this suite's decoder   {found.own_loop_ms:8.3f} ms a pass")
     print(f"batched scorer                            {found.batched_ms:8.3f} ms a pass")
-    print(f"ratio literal / batched                   {found.ratio:8.2f}   (lowest round {found.lowest:.2f}, highest {found.highest:.2f})")
-    print(f"largest difference of two scores          {found.difference:8.1e}   ({found.differing} of {args.pairs * args.images} differ by more than 1e-4)")
+    print(
+        f"ratio literal / batched                   {found.ratio:8.2f}   (lowest round {found.lowest:.2f}, highest {found.highest:.2f})"
+    )
+    print(
+        f"largest difference of two scores          {found.difference:8.1e}   ({found.differing} of {args.pairs * args.images} differ by more than 1e-4)"
+    )
     return 0

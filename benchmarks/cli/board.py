@@ -1,4 +1,5 @@
 """`board`: the leaderboard's pages, from records alone."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,4 +1,5 @@
 """`data`: look at a dataset, export it, hold it against its manifest."""
+
 from __future__ import annotations
 
 import argparse
@@ -11,7 +12,9 @@ EXAMPLES = """examples:
 
 
 def register(commands) -> None:
-    p = commands.add_parser("data", help="look at, export or verify a dataset", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = commands.add_parser(
+        "data", help="look at, export or verify a dataset", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     p.add_argument("action", choices=("sheet", "verify", "export"))
     p.add_argument("dataset", help="camo-mini, medical-mini, natural-mini, ...")
     p.add_argument("--split", default="test", choices=("train", "test"), help="for sheet (default: test)")

@@ -1,4 +1,5 @@
 """`doctor`: what is installed, which device, what is prepared, what is missing and what mends it."""
+
 from __future__ import annotations
 
 
@@ -42,12 +43,24 @@ def call(args) -> int:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(folder).free / 2**30
-        line(free > 1 and os.access(folder, os.W_OK), f"{folder}: {free:.0f} GB free", f"make room in {folder}, or set CHANSWAP_HOME to another folder")
+        line(
+            free > 1 and os.access(folder, os.W_OK),
+            f"{folder}: {free:.0f} GB free",
+            f"make room in {folder}, or set CHANSWAP_HOME to another folder",
+        )
     except OSError as error:
         line(False, f"{folder}: {error.strerror}", "set CHANSWAP_HOME to a folder that can be written")
     results = project_root() / "results"
-    line(os.access(results if results.exists() else project_root(), os.W_OK), f"results: {results}", "name a folder that can be written with --results")
-    line(git("rev-parse", "HEAD") is not None, "git: records carry the commit", "records will not carry the commit; install git and run from a clone")
+    line(
+        os.access(results if results.exists() else project_root(), os.W_OK),
+        f"results: {results}",
+        "name a folder that can be written with --results",
+    )
+    line(
+        git("rev-parse", "HEAD") is not None,
+        "git: records carry the commit",
+        "records will not carry the commit; install git and run from a clone",
+    )
     for name, backbone in BACKBONES.items():
         try:
             backbones.verified_checkpoint(backbone)

@@ -1,4 +1,5 @@
 """`list`: everything that has a name."""
+
 from __future__ import annotations
 
 

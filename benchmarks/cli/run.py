@@ -1,4 +1,5 @@
 """`run`: one method on one dataset, from data to record, table and pages."""
+
 from __future__ import annotations
 
 import argparse
@@ -17,10 +18,14 @@ EXAMPLES = """examples:
 
 
 def register(commands) -> None:
-    p = commands.add_parser("run", help="run a method on a task", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = commands.add_parser(
+        "run", help="run a method on a task", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     p.add_argument("--task", required=True, help="natural, medical, camo")
     p.add_argument("--method", required=True, help="base, decoder, lora, dora, each with or without +swap")
-    p.add_argument("--protocol", default="auto", help="auto (default): paper-v1 where its data and weights are here, else mini-v1")
+    p.add_argument(
+        "--protocol", default="auto", help="auto (default): paper-v1 where its data and weights are here, else mini-v1"
+    )
     p.add_argument("--dataset", help="one dataset of the task; default: its first under the protocol")
     p.add_argument("--backbone", help="default: the protocol's first")
     p.add_argument("--seeds", default="0", help='comma-separated, or "all" for the protocol\'s own (default: 0)')
@@ -107,7 +112,9 @@ def _one(p, path: Path, threads: int, force: bool):
         log.info("record: %s", _near(path))
         return record, True
     ready = [name for name in p.jobs if p.done(name)]
-    log.info("%s on %s with %s, seed %d, %s, %d threads", p.method_name, p.dataset.name, p.backbone.name, p.seed, p.device, threads)
+    log.info(
+        "%s on %s with %s, seed %d, %s, %d threads", p.method_name, p.dataset.name, p.backbone.name, p.seed, p.device, threads
+    )
     if ready:
         log.info("kept from earlier calls: %s", ", ".join(ready))
     record = run(p, path, threads)

@@ -1,4 +1,5 @@
 """`show`: one name, or one record, closely."""
+
 from __future__ import annotations
 
 import argparse
@@ -13,7 +14,9 @@ EXAMPLES = """examples:
 
 
 def register(commands) -> None:
-    p = commands.add_parser("show", help="one entry or one record closely", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = commands.add_parser(
+        "show", help="one entry or one record closely", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     p.add_argument("names", nargs="+", metavar="NAME", help="a task, dataset, backbone, method, protocol, or a record's file")
     p.set_defaults(call=call)
 
@@ -59,8 +62,12 @@ def _record(path: Path) -> None:
 
     record = records.read(path)
     on = record.environment
-    print(f"{record.spec.method} on {record.spec.dataset} with {record.spec.backbone}, seed {record.spec.seed}: {record.status}, {record.started}")
-    print(f"  commit {on.commit or 'unknown'}{' with uncommitted changes' if on.dirty else ''}, {on.device}, {on.threads} threads, {on.precision}")
+    print(
+        f"{record.spec.method} on {record.spec.dataset} with {record.spec.backbone}, seed {record.spec.seed}: {record.status}, {record.started}"
+    )
+    print(
+        f"  commit {on.commit or 'unknown'}{' with uncommitted changes' if on.dirty else ''}, {on.device}, {on.threads} threads, {on.precision}"
+    )
     print(f"  again: {record.command}\n")
     if record.status == "failed":
         print(f"  error: {record.error}")

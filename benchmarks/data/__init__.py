@@ -1,4 +1,5 @@
 """Data: one interface to the samples of a dataset's splits, whatever they come from."""
+
 from __future__ import annotations
 
 import random

@@ -1,4 +1,5 @@
 """Image folders that the user has: `<home>/data/<name>/{train,test}/{Imgs,GT}`, read through Hugging Face datasets."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -41,7 +42,7 @@ def ids(name: str, split: str) -> list[str]:
     return [f"{split}/{stem}" for stem in sorted(images)]
 
 
-def load(name: str, split: str, wanted: list[str]) -> "Folder":
+def load(name: str, split: str, wanted: list[str]) -> Folder:
     """The samples of these ids; files are decoded when they are looked at."""
     from datasets import Dataset, Image  # the Hugging Face library; its namesake folder here holds no code
 

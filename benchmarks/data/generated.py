@@ -1,4 +1,5 @@
 """The embedded datasets: generated once, kept, and held against the sha256 in their manifest."""
+
 from __future__ import annotations
 
 import hashlib

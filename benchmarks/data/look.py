@@ -1,4 +1,5 @@
 """Looking at a dataset: a contact sheet, an export in the Hugging Face format, a check against the manifest."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -36,9 +37,10 @@ def sheet(dataset: Dataset, split: str, count: int):
 
 def export(dataset: Dataset):
     """The dataset as a Hugging Face `DatasetDict` with columns id, image and mask (0 or 255)."""
+    from PIL import Image as Picture
+
     from datasets import Dataset as Table
     from datasets import DatasetDict, Features, Image, Value
-    from PIL import Image as Picture
 
     columns = Features({"id": Value("string"), "image": Image(), "mask": Image()})
 

@@ -1,4 +1,5 @@
 """The dataset manifests under `datasets/`: what a dataset is, where it comes from, and the sha256 of its splits."""
+
 from __future__ import annotations
 
 import json

@@ -1,4 +1,5 @@
 """A sample: one image, the mask of one object in it, and the click that stands for the object."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass

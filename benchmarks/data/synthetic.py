@@ -8,6 +8,7 @@ natural  several coloured, textured objects, many with a part of another colour;
 medical  one lesion in an ultrasound, a skin or an endoscopy picture: low contrast, speckle, blurred border
 camo     one object that wears its background's texture and colours, shifted a little
 """
+
 from __future__ import annotations
 
 import math
@@ -105,7 +106,7 @@ class _Texture:
     seed: int
 
     @classmethod
-    def draw(cls, bits: _Bits, kinds=("clouds", "stripes", "spots", "grain", "fur")) -> "_Texture":
+    def draw(cls, bits: _Bits, kinds=("clouds", "stripes", "spots", "grain", "fur")) -> _Texture:
         return cls(bits.choice(kinds), bits.one(6, 20), bits.one(0, 64), bits.one(0, 1 << 30))
 
     def at(self, u, v) -> np.ndarray:
@@ -156,7 +157,9 @@ def _shape(bits: _Bits, cx: int, cy: int, radius: int, kinds=("blob", "blob", "c
             c, s = _DIRECTIONS[bits.one(0, 64)]
             sign = bits.choice((-1, 1))
             x, y = cx + sign * c * radius * 8 // 10240, cy + sign * s * radius * 8 // 10240
-            limb = _ellipse(x, y, max(3, radius * bits.one(35, 75) // 100), max(3, radius * bits.one(15, 40) // 100), bits.one(0, 64))
+            limb = _ellipse(
+                x, y, max(3, radius * bits.one(35, 75) // 100), max(3, radius * bits.one(15, 40) // 100), bits.one(0, 64)
+            )
             field = np.maximum(field, limb)
     if kind == "stone":
         for _ in range(bits.one(3, 6)):
@@ -208,7 +211,7 @@ def _natural(bits: _Bits) -> Scene | None:
     image = _colour(_Texture.draw(bits).at(*grid), _palette(bits, bits.one(10, 50)))
     placed: list[np.ndarray] = []
     parts: list[tuple[int, np.ndarray]] = []
-    for k in range(bits.one(1, 5)):
+    for _ in range(bits.one(1, 5)):
         radius = bits.one(14, 42)
         cx, cy = bits.one(16, SIZE - 16), bits.one(16, SIZE - 16)
         field = _shape(bits, cx, cy, radius)
@@ -226,7 +229,12 @@ def _natural(bits: _Bits) -> Scene | None:
             angle, sign = bits.one(0, 64), bits.choice((-1, 1))
             c, s = _DIRECTIONS[angle]
             reach = bits.one(0, 60)
-            part = _shape(bits, cx + sign * c * radius * reach // 102400, cy + sign * s * radius * reach // 102400, max(6, radius * bits.one(35, 70) // 100))
+            part = _shape(
+                bits,
+                cx + sign * c * radius * reach // 102400,
+                cy + sign * s * radius * reach // 102400,
+                max(6, radius * bits.one(35, 70) // 100),
+            )
             part = _largest(part > 0) & mask
             wear = _colour(_Texture.draw(bits).at(*grid), _palette(bits, bits.one(5, 60)))
             image = np.where(part[..., None], wear + _bulge(field, 20)[..., None], image)

@@ -1,4 +1,5 @@
 """Write the manifests of the embedded datasets: `python -m benchmarks.data.write_manifests`. For a new generator version."""
+
 from __future__ import annotations
 
 import json

@@ -2,6 +2,7 @@
 
 A method is how a frozen model is adapted before it is tested. `+swap` is not a method of its own: it goes on any of them.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass, field

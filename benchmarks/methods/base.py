@@ -1,4 +1,5 @@
 """`base`: the frozen model as it is."""
+
 from __future__ import annotations
 
 from benchmarks.methods import Attachment

@@ -1,4 +1,5 @@
 """`decoder`: the mask decoder trained, the encoders frozen."""
+
 from __future__ import annotations
 
 from benchmarks.methods import Attachment

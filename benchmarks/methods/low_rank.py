@@ -3,6 +3,7 @@
 The mask decoder is trained besides, as SAMed does and as the paper's row does without counting it; here it is declared and
 counted apart. LoRA: arXiv 2106.09685. DoRA: arXiv 2402.09353. SAMed: arXiv 2304.13785.
 """
+
 from __future__ import annotations
 
 from benchmarks.methods import Attachment

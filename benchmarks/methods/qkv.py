@@ -1,4 +1,5 @@
 """Splitting SAM's fused query-key-value layer, so that q and v can be adapted and k left alone."""
+
 from __future__ import annotations
 
 import torch

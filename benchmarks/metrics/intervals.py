@@ -1,4 +1,5 @@
 """Bootstrap intervals over images and seeds: pure functions of arrays."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass

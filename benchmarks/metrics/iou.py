@@ -1,4 +1,5 @@
 """Foreground intersection over union, of a batch of masks against one."""
+
 from __future__ import annotations
 
 from torch import Tensor
