@@ -76,8 +76,8 @@ PROTOCOLS.add(
         "mini-v1",
         "the embedded default: 128 x 128, generated images, a small checkpoint, a laptop's CPU",
         128,
-        # A model of 1/60 the size takes a larger rate; four epochs leave a laptop time for the search.
-        Training(epochs=4, batch=8, learning_rate=1e-3, weight_decay=5e-5),
+        # A model of 1/60 the size takes a larger rate, and two epochs leave a laptop time for the search.
+        Training(epochs=2, batch=4, learning_rate=5e-4, weight_decay=5e-5),
         train_images=200,
         test_images=500,
     ),

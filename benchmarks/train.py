@@ -17,7 +17,7 @@ from benchmarks.errors import RunFailed
 from benchmarks.parallel import each
 from benchmarks.protocols import Training
 
-SHARE = 4  # images whose gradient one worker computes at a time; fixed, so that sums have one order on every machine
+SHARE = 2  # images whose gradient one worker computes at a time; fixed, so that sums have one order on every machine
 
 
 def target(segmenter: Segmenter, item: Item) -> Tensor:

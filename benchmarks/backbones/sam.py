@@ -73,19 +73,19 @@ class Segmenter:
         return logits.float(), scores
 
     def full_size(self, logits: Tensor, item: Item) -> Tensor:
-        """Masks (B, T, H, W), bool, at the image's own resolution: `Sam.postprocess_masks` and the threshold 0."""
+        """Logits (B, T, H, W) at the image's own resolution: `Sam.postprocess_masks`. A mask is where they are above 0."""
         if item.input_size == tuple(item.truth.shape) == (self.sam.image_encoder.img_size,) * 2:
             # Nothing to crop and nothing to resize twice: the library's second interpolation is then the identity.
-            return F.interpolate(logits, item.input_size, mode="bilinear", align_corners=False) > 0
-        return self.sam.postprocess_masks(logits, item.input_size, tuple(item.truth.shape)) > 0
+            return F.interpolate(logits, item.input_size, mode="bilinear", align_corners=False)
+        return self.sam.postprocess_masks(logits, item.input_size, tuple(item.truth.shape))
 
     def score(self, features: Tensor, item: Item) -> Tensor:
         """IoU (B,) of the single mask of features (B, C, h, w): what a search maximises and a test reports."""
         logits, _ = self.logits(features, item)
-        return iou(self.full_size(logits, item)[:, 0], item.truth)
+        return iou(self.full_size(logits, item)[:, 0].gt_(0), item.truth)
 
     def best_of_three(self, features: Tensor, item: Item) -> Tensor:
         """IoU (B,) of the ambiguity mask that the model itself scores best: the control for `base`."""
         logits, scores = self.logits(features, item, AMBIGUITY, iou_scores=True)
         chosen = logits[torch.arange(len(logits)), scores.argmax(1)][:, None]
-        return iou(self.full_size(chosen, item)[:, 0], item.truth)
+        return iou(self.full_size(chosen, item)[:, 0] > 0, item.truth)

@@ -25,14 +25,14 @@ def decode(
     decoder = sam.mask_decoder
     batch, (height, width) = len(embeddings), embeddings.shape[-2:]
     learned = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
-    queries = torch.cat([learned.expand(batch, -1, -1), sparse.expand(batch, -1, -1)], dim=1)
+    queries = torch.cat([learned.expand(len(sparse), -1, -1), sparse], dim=1)
     source, position = embeddings + dense, sam.prompt_encoder.get_dense_pe()
     short = reassociate and not torch.is_grad_enabled() and sam_reassociated.possible(decoder)
     if short:
         keys = source.flatten(2).transpose(1, 2).contiguous()
         hidden, keys = sam_reassociated.tokens_and_keys(decoder.transformer, keys, position[0].flatten(1).T.contiguous(), queries)
     else:
-        hidden, keys = decoder.transformer(source, position.expand(batch, -1, -1, -1), queries)
+        hidden, keys = decoder.transformer(source, position.expand(batch, -1, -1, -1), queries.expand(batch, -1, -1))
     wanted = range(decoder.num_mask_tokens)[tokens]
     filters = torch.stack([decoder.output_hypernetworks_mlps[k](hidden[:, 1 + k]) for k in wanted], dim=1)
     if short:

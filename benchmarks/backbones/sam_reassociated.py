@@ -46,7 +46,8 @@ def possible(decoder: nn.Module) -> bool:
 def tokens_and_keys(transformer: TwoWayTransformer, keys: Tensor, position: Tensor, prompt: Tensor) -> tuple[Tensor, Tensor]:
     """What `TwoWayTransformer.forward` returns: tokens (B, T, C) and image tokens (B, N, C).
 
-    keys (B, N, C): image tokens; position (N, C): their positional encoding; prompt (B, T, C): learned and prompt tokens.
+    keys (B, N, C): image tokens; position (N, C): their positional encoding; prompt (B or 1, T, C): learned and prompt tokens.
+    One prompt for the whole batch is carried as one until it has looked at the images.
     """
     queries = prompt
     for layer in transformer.layers:
@@ -84,7 +85,8 @@ def _to_image(attention: Attention, queries: Tensor, placed: Tensor, keys: Tenso
     share = (asked @ placed.transpose(1, 2)).softmax(-1)  # (B, hT, N)
     seen = (share @ keys).unflatten(1, (heads, -1)).permute(1, 0, 2, 3).flatten(1, 2)  # (h, B T, C)
     values = seen @ attention.v_proj.weight.unflatten(0, (heads, -1)).transpose(1, 2)  # (h, B T, d)
-    return attention.out_proj(values.permute(1, 0, 2).reshape(q.shape) + attention.v_proj.bias)
+    values = values.permute(1, 0, 2).reshape(len(keys), -1, q.shape[-1])
+    return attention.out_proj(values + attention.v_proj.bias)
 
 
 def _to_tokens(attention: Attention, placed: Tensor, tokens: Tensor, values: Tensor, keys: Tensor) -> Tensor:
