@@ -6,6 +6,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from benchmarks.errors import UsageError
+
 
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write beside the target, then rename over it: a reader sees the old file or the new one, never a part.
@@ -35,4 +37,7 @@ def home() -> Path:
     """Where stages, weights and data are kept: $CHANSWAP_HOME, else the user's cache folder."""
     if "CHANSWAP_HOME" in os.environ:
         return Path(os.environ["CHANSWAP_HOME"]).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "chanswap"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "chanswap"
+    except RuntimeError:
+        raise UsageError("this user has no home folder; set CHANSWAP_HOME to a folder that can be written") from None

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from benchmarks import backbones, data, device, store
+from benchmarks import backbones, code, data, device, store
 from benchmarks.catalog import BACKBONES, DATASETS, SWAP, TASKS, Backbone, Dataset, Task, split_method
 from benchmarks.errors import MissingData, UsageError
-from benchmarks.protocols import Protocol, choose
+from benchmarks.protocols import PROTOCOLS, Protocol, choose
 from benchmarks.records import Spec, hash_of
 from benchmarks.store import Job
 
@@ -46,6 +46,8 @@ class Plan:
     search_ids: list[str]
     test_ids: list[str]
     weights: str
+    data: str
+    code: str
     jobs: dict[str, Job]
 
     @property
@@ -68,7 +70,8 @@ class Plan:
     @property
     def file_name(self) -> str:
         """Of the record: readable, and different for every spec, protocol version and kind of device."""
-        short = hash_of([self.spec.model_dump(), self.protocol.hash, self.device.split(":")[0]])[:8]
+        made_of = [self.spec.model_dump(), self.protocol.hash, self.weights, self.data, self.device.split(":")[0]]
+        short = hash_of(made_of)[:8]
         return f"{self.protocol.name}/{self.dataset.name}/{self.method_name}-{self.backbone.name}-seed{self.seed}-{short}.json"
 
     @property
@@ -87,13 +90,15 @@ class Plan:
 
 def choose_protocol(task: Task, named: str, dataset: str | None, backbone: str | None) -> tuple[Protocol, str]:
     """The protocol for a task, and why. A dataset or backbone that belongs to one protocol decides it under "auto"."""
-    tied = [x.protocol for x in (dataset and DATASETS.get(dataset), backbone and BACKBONES.get(backbone)) if x]
-    if len(set(tied)) == 2:
-        raise UsageError(f"{dataset} belongs to {tied[0]} and {backbone} to {tied[1]}; choose both from one protocol")
+    chosen = [DATASETS.get(dataset)] if dataset else []
+    chosen += [BACKBONES.get(backbone)] if backbone else []
+    tied = {thing.protocol for thing in chosen}
+    if len(tied) == 2:
+        raise UsageError(
+            f"{dataset} and {backbone} belong to different protocols ({', '.join(sorted(tied))}); choose both from one"
+        )
     if named == "auto" and tied:
-        return choose(tied[0], {tied[0]: None, **{p: None for p in task.datasets}})[
-            0
-        ], f"the one that {dataset or backbone} belongs to"
+        return PROTOCOLS.get(tied.pop()), f"the one that {dataset or backbone} belongs to"
     return choose(named, {p: lacking(task, p) for p in task.datasets})
 
 
@@ -119,6 +124,7 @@ def plan(request: Request, seed: int) -> Plan:
             raise UsageError(
                 f"{thing.name} belongs to protocol {thing.protocol}, not {protocol.name}; leave it out or change --protocol"
             )
+    _obeyed(protocol, backbone)
     if request.limit is not None and request.limit < 1:
         raise UsageError(f"--limit must be at least 1, got {request.limit}")
     for reason in (data.lacking(dataset), backbones.lacking(backbone)):
@@ -134,10 +140,30 @@ def plan(request: Request, seed: int) -> Plan:
     where = device.resolve(request.device)
     resolved = Plan(
         task, dataset, backbone, method, swap, protocol, why, seed, request.limit, where, request.precision,
-        train_ids, search_ids, test_ids, weights, {},
+        train_ids, search_ids, test_ids, weights, data.identity(dataset), code.digest(), {},
     )  # fmt: skip
     resolved.jobs.update(_jobs(resolved))
     return resolved
+
+
+def _obeyed(protocol: Protocol, backbone: Backbone) -> None:
+    """Raise UsageError for a rule that nothing here implements: a label in a record must be what was done."""
+    known = {
+        "prompt": ("interior",),
+        "mask": ("single",),
+        "metric": ("miou",),
+        "empty_union": (1.0,),
+        "strategy": ("exhaustive",),
+        "image_size": (backbone.size,),
+    }
+    rules = {
+        **{name: getattr(protocol, name) for name in known},
+        "loss": protocol.training.loss,
+        "optimiser": protocol.training.optimiser,
+    }
+    for name, options in {**known, "loss": ("dice+ce",), "optimiser": ("adam",)}.items():
+        if rules[name] not in options:
+            raise UsageError(f"protocol {protocol.name} asks for {name} {rules[name]!r}; here is only {options[0]!r}")
 
 
 def _default_backbone(protocol: str) -> Backbone:
@@ -149,7 +175,7 @@ def _jobs(p: Plan) -> dict[str, Job]:
     versions = p.protocol.stage_versions
     rules = {"prompt": p.protocol.prompt, "mask": p.protocol.mask, "metric": p.protocol.metric, "size": p.protocol.image_size}
     machine = {"device": p.device.split(":")[0], "precision": p.precision}
-    common = {"weights": p.weights, "data": data.identity(p.dataset), **machine}
+    common = {"weights": p.weights, "data": p.data, "code": p.code, **machine}
     jobs: dict[str, Job] = {}
     adapted = None
     if p.method != "base":
@@ -176,6 +202,7 @@ def _jobs(p: Plan) -> dict[str, Job]:
             {
                 **rules,
                 **machine,
+                "code": p.code,
                 "version": versions["search"],
                 "features": jobs["embed"].key,
                 "strategy": p.protocol.strategy,

@@ -128,6 +128,8 @@ class Record(_Part):
     protocol: dict[str, Any] = Field(description="the protocol, resolved: every rule that made these numbers")
     protocol_hash: str
     weights: dict[str, str] = Field(description="backbone checkpoint: name and sha256")
+    data: str = Field("", description="identity of the dataset's images")
+    code: str = Field("", description="digest of the code and libraries that made the numbers")
     marks: list[str] = Field([], description="reasons that keep the record off the boards")
     images: list[str] = Field([], description="ids of the test images, in the order of every score list")
     evaluations: list[Evaluation] = []

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import backbones, records
+from benchmarks import backbones, records, store
 from benchmarks.catalog import SWAP
 from benchmarks.environment import environment
 from benchmarks.errors import BenchmarkError, InvalidRecord, MissingData
@@ -18,7 +19,7 @@ log = logging.getLogger("benchmarks")
 
 
 def cached(p: Plan, path: Path) -> Record | None:
-    """The finished record of this very run, if its file is there: same spec, same protocol, same weights, same precision."""
+    """The finished record of this very run, if its file is there: same spec, protocol, weights, images, code and device kind."""
     if not path.exists():
         return None
     try:
@@ -27,6 +28,7 @@ def cached(p: Plan, path: Path) -> Record | None:
         log.warning("%s; the run is done again", error)
         return None
     same = record.spec == p.spec and record.protocol_hash == p.protocol.hash and record.weights == {p.backbone.name: p.weights}
+    same = same and record.data == p.data and record.code == p.code
     on = record.environment
     same = same and on.device.startswith("CPU") == (p.device == "cpu")
     return record if same and record.status == "done" else None
@@ -36,9 +38,10 @@ def run(p: Plan, path: Path, threads: int) -> Record:
     """Do a run and write its record to `path`, a failed one too.
 
     KeyboardInterrupt leaves no record: finished stages and the search's journal are kept, and the same call goes on from
-    them. MissingData leaves none either, for nothing ran. Raises OSError where the record cannot be written.
+    them. MissingData leaves none either: what is missing is said, and the same call goes on when it is there. Raises OSError where the record cannot be written.
     """
     started = datetime.now(UTC).isoformat(timespec="seconds")
+    where = environment(p.device, p.precision, threads)  # before the work: of the code that did it
 
     def leave(**parts) -> Record:
         record = Record(
@@ -48,20 +51,25 @@ def run(p: Plan, path: Path, threads: int) -> Record:
             protocol_hash=p.protocol.hash,
             weights={p.backbone.name: p.weights},
             marks=[f"limited to {p.limit} test images"] if p.limit else [],
-            environment=environment(p.device, p.precision, threads),
+            data=p.data,
+            code=p.code,
+            environment=where,
             started=started,
             command=p.command,
             **parts,
         )
-        records.write(record, path)
+        # A failure never overwrites a finished run.
+        records.write(record, path.with_suffix(".failed.json") if record.status == "failed" and path.exists() else path)
         return record
 
     try:
         parts = _work(p, threads)
     except MissingData:
         raise
-    except OSError:
-        raise  # a full disk: no record can be written either
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise  # no record can be written either
+        return leave(status="failed", error=f"{type(error).__name__}: {error}".splitlines()[0])
     except Exception as error:
         text = str(error) if isinstance(error, BenchmarkError) else f"{type(error).__name__}: {error}"
         log.error("the run failed: %s", text, exc_info=None if isinstance(error, BenchmarkError) else error)
@@ -78,6 +86,10 @@ def _work(p: Plan, threads: int) -> dict:
     weights, _ = backbones.verified_checkpoint(p.backbone)
     bench = Workbench(p, threads, weights)
     trained = bench.trained().result["trainable"] if p.method != "base" else {"method": 0}
+    if any(c.name == "train" and not c.cached for c in bench.costs):
+        for name, job in p.jobs.items():  # made of weights that were lost or damaged: never mixed with the new ones
+            if name not in ("train", "evaluate base"):
+                store.discard(job)
     if p.swap:
         bench.features()
     found = bench.found() if p.swap else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from benchmarks.backbones.sam import Segmenter
 from benchmarks.catalog import METHODS, SWAP
 from benchmarks.cost import measured
 from benchmarks.data.samples import Sample
-from benchmarks.errors import RunFailed
+from benchmarks.errors import MissingData, RunFailed
 from benchmarks.methods import Attachment, freeze, trainable
 from benchmarks.parallel import each
 from benchmarks.plan import Plan
@@ -92,6 +93,7 @@ class Workbench:
         from safetensors.torch import save_file
 
         p = self.plan
+        self._models.pop(p.method, None)  # never go on from weights that were trained already
         segmenter, attachment = self.model(p.method)
         samples = data.load(p.dataset, "train", p.train_ids)
         job.folder.mkdir(parents=True, exist_ok=True)
@@ -210,10 +212,16 @@ class Workbench:
         p = self.plan
         segmenter = self.model("base")[0] if method == "base" else self.adapted()
         samples = data.load(p.dataset, "test", p.test_ids)
+        known = self._known()
         columns: dict[str, list[float]] = {}
 
         def scores(start: int) -> list[dict[str, float]]:
             batch = [samples[k] for k in range(start, min(start + TEST_BATCH, len(samples)))]
+            for sample in batch:
+                if _content(sample) in known:
+                    raise MissingData(
+                        f"{p.dataset.name}: test image {sample.id} also stands in the training split; remove it from one"
+                    )
             with torch.inference_mode():
                 features = self._encoded.get((method, start))
                 if features is None:
@@ -230,6 +238,12 @@ class Workbench:
                 bar.step(len(batch))
         return columns
 
+    def _known(self) -> set[bytes]:
+        """Contents of the images that this run trained on or searched on. Ids cannot tell a copy under another name."""
+        p = self.plan
+        seen = p.train_ids if p.method != "base" else p.search_ids if p.swap else []
+        return set(each(_content, data.load(p.dataset, "train", seen), self.workers)) if seen else set()
+
     def _variants(self, segmenter: Segmenter, sample: Sample, features: Tensor, method: str, swaps: list) -> dict[str, float]:
         item = segmenter.item(sample)
         if not swaps:
@@ -239,6 +253,10 @@ class Workbench:
             return values
         scores = segmenter.score(torch.stack([swap(features, axis=0) for _, swap in swaps]), item).double()
         return {f"{method}{SWAP}": float(scores[0]), f"{method}+random-swap": float(scores[1:].mean())}
+
+
+def _content(sample: Sample) -> bytes:
+    return hashlib.sha256(sample.image.tobytes()).digest()
 
 
 def _load(sam, attachment: Attachment, kept: store.Kept) -> None:

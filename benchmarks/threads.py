@@ -12,8 +12,14 @@ import time
 
 
 def usable_cores() -> int:
-    """Processors that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Processors that this process may run on: its affinity, and its container's quota."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        with open("/sys/fs/cgroup/cpu.max") as file:
+            quota, period = file.read().split()
+        return max(1, min(cores, int(quota) // int(period)))
+    except (OSError, ValueError):  # no such file, or the quota is "max"
+        return cores
 
 
 def busy_cores(window: float = 0.1) -> float:
@@ -21,17 +27,25 @@ def busy_cores(window: float = 0.1) -> float:
 
     def reading() -> tuple[int, int]:
         with open("/proc/stat") as file:
-            numbers = [int(x) for x in file.readline().split()[1:9]]
-        return sum(numbers), numbers[3] + numbers[4]  # all, idle + waiting for a disk
+            rows = [line.split() for line in file if line.startswith("cpu") and line[3].isdigit()]
+        mine = os.sched_getaffinity(0)
+        numbers = [[int(x) for x in row[1:9]] for row in rows if int(row[0][3:]) in mine]
+        return sum(map(sum, numbers)), sum(row[3] + row[4] for row in numbers)  # all, idle + waiting for a disk
 
     try:
         total, idle = reading()
         time.sleep(window)
         total2, idle2 = reading()
-    except (OSError, ValueError, IndexError):
+    except (OSError, ValueError, IndexError, AttributeError):
         return 0.0
     span = total2 - total
-    return (1 - (idle2 - idle) / span) * (os.cpu_count() or 1) if span > 0 else 0.0
+    return (1 - (idle2 - idle) / span) * len(os.sched_getaffinity(0)) if span > 0 else 0.0
+
+
+def wait_passively() -> None:
+    """Tell OpenMP not to spin at its barriers. Before torch is imported, by whoever may import it first."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("KMP_BLOCKTIME", "0")  # the same for Intel's OpenMP
 
 
 def choose(asked: int | None = None) -> int:
@@ -39,8 +53,7 @@ def choose(asked: int | None = None) -> int:
 
     `asked` (--threads) or OMP_NUM_THREADS is taken as it is; otherwise the cores that nobody else keeps busy, at least one.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("KMP_BLOCKTIME", "0")  # the same for Intel's OpenMP
+    wait_passively()
     given = asked or os.environ.get("OMP_NUM_THREADS", "")
     if str(given).isdigit() and int(given) > 0:
         threads = int(given)

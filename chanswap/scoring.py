@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
+from threading import Event
 
 import torch
 from torch import Tensor
@@ -117,13 +118,13 @@ def score_one_by_one(scorer: Scorer, candidates: Iterable[Swap], images: Iterabl
     return table
 
 
-def _block(scorer: Scorer, candidates: Tensor, image: int, start: int) -> Tensor:
-    """Scores of one block. Runs in a worker thread."""
+def _block(scorer: Scorer, candidates: Tensor, image: int, start: int, stop: Event | None = None) -> Tensor:
+    """Scores of one block. Runs in a worker thread, and gives up between two batches once `stop` is set."""
     wanted = candidates[start : start + BLOCK].to(scorer.device)
     features = scorer.features[image].to(scorer.device)
     batch, parts, position = scorer.batch, [], 0
     with torch.inference_mode():
-        while position < len(wanted):
+        while position < len(wanted) and not (stop and stop.is_set()):
             index = sources(wanted[position : position + batch], scorer.channels)
             try:
                 versions = features.index_select(0, index.flatten()).view(*index.shape, *features.shape[1:])
@@ -141,7 +142,7 @@ def _block(scorer: Scorer, candidates: Tensor, image: int, start: int) -> Tensor
                 raise ValueError(f"evaluate returned a score that is not finite for image {image}; the search would choose it")
             parts.append(scores.float().cpu())
             position += len(index)
-    return torch.cat(parts)
+    return torch.cat(parts) if parts else torch.empty(0)
 
 
 def _run(scorer: Scorer, candidates: Tensor, todo: list[tuple[int, int]]):
@@ -152,13 +153,13 @@ def _run(scorer: Scorer, candidates: Tensor, todo: list[tuple[int, int]]):
         return
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # new threads start with this figure
-    pool = ThreadPoolExecutor(scorer.workers)
+    pool, stop = ThreadPoolExecutor(scorer.workers), Event()
     waiting = iter(todo)
     running: dict[Future, tuple[int, int]] = {}
     try:
         while True:
             for image, start in islice(waiting, 2 * scorer.workers - len(running)):
-                running[pool.submit(_block, scorer, candidates, image, start)] = (image, start)
+                running[pool.submit(_block, scorer, candidates, image, start, stop)] = (image, start)
             if not running:
                 return
             ended, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -166,5 +167,6 @@ def _run(scorer: Scorer, candidates: Tensor, todo: list[tuple[int, int]]):
                 image, start = running.pop(future)
                 yield image, start, future.result()
     finally:
+        stop.set()  # what is not finished is scored again; nobody waits for it
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(threads)

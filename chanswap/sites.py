@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
+from functools import partial
 
 from torch import Tensor, nn
 
@@ -80,11 +81,11 @@ def _hang(model: nn.Module, swap: Swap, site: Site):
         names = [name for name, _ in model.named_children()]
         raise SiteError(f"the model has no module {site.module!r}; its children are: {', '.join(names) or 'none'}") from None
     if site.input:
-        return module.register_forward_pre_hook(lambda _module, args, kwargs: _given(args, kwargs, swap, site), with_kwargs=True)
-    return module.register_forward_hook(lambda _module, _inputs, output: _swapped(output, swap, site))
+        return module.register_forward_pre_hook(partial(_given, swap=swap, site=site), with_kwargs=True)
+    return module.register_forward_hook(partial(_swapped, swap=swap, site=site))
 
 
-def _given(args: tuple, kwargs: dict, swap: Swap, site: Site) -> tuple[tuple, dict]:
+def _given(_module: nn.Module, args: tuple, kwargs: dict, *, swap: Swap, site: Site) -> tuple[tuple, dict]:
     """The arguments of a call with the site's tensor swapped."""
     chosen = site.key if site.key is not None else 0
     known = chosen in kwargs if isinstance(chosen, str) else 0 <= chosen < len(args)
@@ -100,7 +101,7 @@ def _given(args: tuple, kwargs: dict, swap: Swap, site: Site) -> tuple[tuple, di
     return (*args[:chosen], changed, *args[chosen + 1 :]), kwargs
 
 
-def _swapped(output, swap: Swap, site: Site):
+def _swapped(_module: nn.Module, _inputs: tuple, output, *, swap: Swap, site: Site):
     if site.key is None:
         if not isinstance(output, Tensor):
             raise SiteError(

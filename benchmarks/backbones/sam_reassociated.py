@@ -99,7 +99,9 @@ def _to_tokens(attention: Attention, placed: Tensor, tokens: Tensor, values: Ten
     scores = torch.baddbmm(fixed, asked, placed.transpose(1, 2))  # (B, hT, N)
     share = scores.unflatten(1, (heads, count)).softmax(2).flatten(1, 2)
     given = _per_head(attention.v_proj(values), attention.out_proj.weight.unflatten(1, (heads, -1)).permute(1, 2, 0))
-    return (keys + attention.out_proj.bias).baddbmm_(share.transpose(1, 2), given)
+    residual = keys + attention.out_proj.bias
+    # In place, which autocast does not reach: the dtypes are made equal by hand.
+    return residual.baddbmm_(share.transpose(1, 2).to(residual.dtype), given.to(residual.dtype))
 
 
 def _per_head(x: Tensor, weight: Tensor) -> Tensor:

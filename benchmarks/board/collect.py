@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.errors import InvalidRecord, MissingData
-from benchmarks.records import Record, read
+from benchmarks.records import Record, hash_of, read
 
 TIERS = ("verified", "community")
 REASONS = {  # in the order in which they are tried and shown
@@ -58,6 +58,7 @@ class Board:
     backbone: str
     precision: str
     protocol_hash: str
+    inputs: str  # of weights and images: a retrained checkpoint or changed images never join the old ones
 
     @property
     def order(self) -> tuple:
@@ -103,7 +104,13 @@ def boards(kept: tuple[Kept, ...]) -> dict[Board, list[Record]]:
 
 def board_of(record: Record, tier: str) -> Board:
     spec = record.spec
-    return Board(spec.protocol, spec.dataset, tier, spec.task, spec.backbone, spec.precision, record.protocol_hash)
+    return Board(
+        spec.protocol, spec.dataset, tier, spec.task, spec.backbone, spec.precision, record.protocol_hash, inputs_of(record)
+    )
+
+
+def inputs_of(record: Record) -> str:
+    return hash_of([record.weights, record.data])[:8]
 
 
 def _fault(record: Record, tier: str) -> tuple[str, str] | None:
@@ -125,7 +132,7 @@ def _newest(kept: list[Kept]) -> tuple[list[Kept], list[Dropped]]:
     """Of the runs of one specification, protocol and tier, the one that started last; the others as dropped."""
     runs = defaultdict(list)
     for item in kept:
-        runs[item.tier, item.record.spec_hash, item.record.protocol_hash].append(item)
+        runs[item.tier, item.record.spec_hash, item.record.protocol_hash, inputs_of(item.record)].append(item)
     newest, older = [], []
     for items in runs.values():
         *rest, last = sorted(items, key=lambda k: (_moment(k.record.started), k.path))

@@ -282,6 +282,10 @@ def _kept_off(record: Record) -> list[str]:
 
 
 def _one_board(records: list[Record]) -> None:
-    keys = {(r.spec.task, r.spec.dataset, r.spec.backbone, r.spec.precision, r.protocol_hash) for r in records}
+    keys = {
+        (r.spec.task, r.spec.dataset, r.spec.backbone, r.spec.precision, r.protocol_hash, str(r.weights), r.data) for r in records
+    }
     if len(keys) > 1:
-        raise ValueError(f"records of {len(keys)} boards in one table: task, dataset, backbone, precision or protocol differ")
+        raise ValueError(
+            f"records of {len(keys)} boards in one table: task, dataset, backbone, precision, protocol, weights or images differ"
+        )

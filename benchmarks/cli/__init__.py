@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import logging
 import sys
 
@@ -50,11 +49,9 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.close()
         return 0
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
-            raise
         where = f" ({error.filename})" if error.filename else ""
         return _say(
-            f"cannot write{where}: {error.strerror}. Finished stages are kept; make room and run the same command again.", 1
+            f"cannot read or write{where}: {error.strerror or error}. What was finished is kept; mend that, then run it again.", 1
         )
 
 

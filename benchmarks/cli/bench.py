@@ -29,8 +29,9 @@ def call(args) -> int:
     from benchmarks.device import resolve
     from benchmarks.errors import UsageError
 
-    if min(args.pairs, args.images, args.rounds) < 1:
+    if min(args.pairs, args.images, args.rounds, args.batch or 1) < 1:
         raise UsageError("--pairs, --images and --rounds must be at least 1")
+    threading.wait_passively()
     device, threads = resolve(args.device), threading.choose(args.threads)
     from benchmarks.bench_scorer import measure
     from benchmarks.catalog import BACKBONES

@@ -47,6 +47,7 @@ def call(args) -> int:
     from benchmarks.environment import git, project_root
     from benchmarks.plan import Request, describe, plan
 
+    threading.wait_passively()
     if args.offline:
         os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TRANSFORMERS_OFFLINE="1")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -134,7 +135,7 @@ def _tables(made: list, tier: Path, p) -> None:
     others = [
         r
         for r in _finished(tier / p.protocol.name / p.dataset.name)
-        if r.protocol_hash == p.protocol.hash and r.spec.backbone == p.backbone.name and r.spec.limit == p.limit and r.spec.precision == p.precision
+        if r.protocol_hash == p.protocol.hash and r.weights == done[0].weights and r.data == p.data and r.spec.backbone == p.backbone.name and r.spec.limit == p.limit and r.spec.precision == p.precision
         and r.environment.device == done[0].environment.device and (r.spec.method, r.spec.seed) not in mine
     ]  # fmt: skip
     shown = done + others

@@ -55,7 +55,7 @@ def load(name: str, split: str, wanted: list[str]) -> Folder:
 def sizes(name: str) -> dict[str, int]:
     """Bytes of every image and mask, by path within the dataset's folder."""
     folders = [root(name) / split / part for split in ("train", "test") for part in (IMAGES, MASKS)]
-    return {str(f.relative_to(root(name))): f.stat().st_size for folder in folders for f in sorted(folder.iterdir())}
+    return {str(f.relative_to(root(name))): f.stat().st_size for folder in folders for f in _images(folder)}
 
 
 class Folder(Sequence):
@@ -88,4 +88,13 @@ def _decode(path: str, mode: str) -> np.ndarray:
 
 def _files(name: str, split: str, part: str) -> dict[str, Path]:
     folder = root(name) / split / part
-    return {f.stem: f for f in sorted(folder.iterdir()) if f.suffix.lower() in _ENDINGS and not f.name.startswith(".")}
+    found: dict[str, Path] = {}
+    for file in _images(folder):
+        if file.stem in found:
+            raise MissingData(f"{folder}: {found[file.stem].name} and {file.name} have one name; remove one of them")
+        found[file.stem] = file
+    return found
+
+
+def _images(folder: Path) -> list[Path]:
+    return [f for f in sorted(folder.iterdir()) if f.suffix.lower() in _ENDINGS and not f.name.startswith(".")]

@@ -17,9 +17,9 @@ class Sample:
 
 
 def interior_point(mask: np.ndarray) -> tuple[int, int]:
-    """(x, y) of the mask's pixel farthest from its border, the first in reading order among equals. The image's edge
+    """(x, y) of the mask's pixel farthest from its border, the first in reading order among equals.
 
-    counts as a border. An empty mask has no inside: the middle of the image is clicked then.
+    The image's edge counts as a border. An empty mask has no inside: the middle of the image is clicked then.
     """
     if not mask.any():
         return mask.shape[1] // 2, mask.shape[0] // 2

@@ -44,12 +44,17 @@ class Method(Protocol):
 def freeze(sam: nn.Module, attachment: Attachment) -> None:
     """Only the attachment's parameters ask for a gradient; the model is in eval mode (no dropout, no running statistics).
 
-    Raises KeyError for a name that the model does not have.
+    Raises KeyError for a name that the model does not have, ValueError for what a run could not obey.
     """
     parameters = dict(sam.named_parameters())
     for name in attachment.names:
         parameters[name]
     wanted = set(attachment.names)
+    if prompts := sorted(name for name in wanted if name.startswith("prompt_encoder.")):
+        raise ValueError(f"the prompt encoder is never trained here (its embeddings are computed once): {', '.join(prompts)}")
+    decoder = sam.mask_decoder
+    if decoder._forward_hooks or decoder._forward_pre_hooks or "forward" in vars(decoder):
+        raise ValueError("the mask decoder's own forward is not called; change the modules inside it instead")
     for name, parameter in parameters.items():
         parameter.requires_grad_(name in wanted)
     sam.eval()

@@ -1,0 +1,45 @@
+"""What the README shows runs as it stands there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from benchmarks.cli import parser
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.S)
+
+
+def test_the_library_examples_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    edit, search = BLOCKS[:2]
+    exec(compile(edit, "README", "exec"), {})
+    assert (tmp_path / "my-task.swap.json").stat().st_size < 1024
+    exec(compile(search, "README", "exec"), {})
+    assert "2<-5" in capsys.readouterr().out
+
+
+def test_the_example_method_keeps_the_contract():
+    from benchmarks.backbones import sam_mini
+    from benchmarks.methods import freeze, trainable
+
+    names: dict = {}
+    exec(compile(BLOCKS[2], "README", "exec"), names)
+    method, sam = names["Neck"](), sam_mini.build()
+    attachment = method.attach(sam)
+    freeze(sam, attachment)
+    assert trainable(sam, attachment)[0] == method.count(sam) > 0
+
+
+@pytest.mark.parametrize("line", re.findall(r"python -m benchmarks ([^`\n]*)", TEXT))
+def test_every_command_is_one(line):
+    parser().parse_args(re.split(r"\s{2,}", line)[0].split())
+
+
+def test_every_linked_file_is_there():
+    for target in re.findall(r"\]\(([^)#]+)\)", TEXT):
+        assert target.startswith("http") or (ROOT / target).exists(), target
