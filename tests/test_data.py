@@ -148,6 +148,12 @@ def test_missing_and_mismatched_masks_are_named(folder):
         camo("train")
 
 
+def test_two_files_of_one_name_are_refused(folder):
+    Image.fromarray(scene("camo", "test", 0).image).save(folder / "test" / "Imgs" / "camourflage_00000.png")
+    with pytest.raises(MissingData, match="camourflage_00000.jpg and camourflage_00000.png have one name"):
+        camo()
+
+
 def test_orientation_and_colour_kinds_are_handled(folder):
     made = scene("camo", "test", 0)
     turned = Image.fromarray(np.rot90(made.image).copy())

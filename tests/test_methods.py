@@ -150,3 +150,16 @@ def test_swap_is_a_suffix_of_every_method_and_nothing_else_is():
             split_method(wrong)
     with pytest.raises(UsageError, match="did you mean dora"):
         split_method("doora+swap")
+
+
+def test_what_a_run_could_not_obey_is_refused():
+    from benchmarks.methods import Attachment
+
+    sam = sam_mini.build()
+    with pytest.raises(ValueError, match="prompt encoder is never trained"):
+        freeze(sam, Attachment(own=("prompt_encoder.no_mask_embed.weight",)))
+    with pytest.raises(KeyError):
+        freeze(sam, Attachment(own=("no.such.parameter",)))
+    sam.mask_decoder.register_forward_hook(lambda *_: None)
+    with pytest.raises(ValueError, match="own forward is not called"):
+        freeze(sam, Attachment())

@@ -186,8 +186,6 @@ def test_a_failed_run_leaves_its_record(place, monkeypatch):
     record = found(place)["decoder"]
     assert record.status == "failed" and record.error == "RuntimeError: the step exploded"
     assert not record.evaluations
-    monkeypatch.undo()
-    os.environ["CHANSWAP_HOME"] = str(place / "home")
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(place, monkeypatch):
@@ -324,3 +322,87 @@ def test_pages_can_be_checked(place, capsys):
     assert main([*words, "--check"]) == 1
     assert main(words) == 0
     assert main([*words, "--check"]) == 0
+
+
+def test_a_failure_never_overwrites_a_finished_run(place, monkeypatch):
+    assert run(place, "decoder") == 0
+    (done,) = (place / "results").rglob("*.json")
+    before = done.read_bytes()
+    monkeypatch.setattr("benchmarks.stages.train", lambda *a, **k: (_ for _ in ()).throw(RuntimeError("broken")))
+    assert run(place, "decoder", "--force") == 1
+    assert done.read_bytes() == before
+    assert records.read(done.with_suffix(".failed.json")).status == "failed"
+
+
+def test_half_precision_runs_and_stands_apart(place):
+    assert run(place, "base") == 0
+    assert run(place, "base", "--precision", "bfloat16") == 0
+    full, half = sorted(
+        (records.read(p) for p in (place / "results").rglob("*.json")), key=lambda r: r.spec.precision, reverse=True
+    )
+    assert (full.spec.precision, half.spec.precision) == ("float32", "bfloat16")
+    assert half.evaluation("base").metrics["miou"].value == pytest.approx(full.evaluation("base").metrics["miou"].value, abs=0.02)
+
+
+def test_a_test_image_that_was_searched_on_is_found_by_its_content(place, monkeypatch, capsys):
+    from benchmarks import data
+
+    original = data.load
+
+    def leaking(dataset, split, wanted):
+        samples = list(original(dataset, split, wanted))
+        if split == "test":
+            copied = original(dataset, "train", plan(Request("camo", "base+swap", device="cpu"), 0).search_ids[:1])[0]
+            samples[3] = type(copied)(samples[3].id, copied.image, copied.mask)
+        return samples
+
+    monkeypatch.setattr(data, "load", leaking)
+    assert run(place, "base+swap") == 3
+    assert "test image test-00003 also stands in the training split" in capsys.readouterr().err
+
+
+def test_a_rule_that_nothing_implements_is_refused(place, monkeypatch, capsys):
+    from dataclasses import replace
+
+    monkeypatch.setitem(PROTOCOLS._entries, "mini-v1", replace(small(), prompt="centroid"))
+    assert run(place, "base") == 2
+    assert "asks for prompt 'centroid'; here is only 'interior'" in capsys.readouterr().err
+
+
+def test_records_of_other_code_are_not_reused(place, monkeypatch):
+    from benchmarks import code
+
+    assert run(place, "base") == 0
+    first = found(place)["base"]
+    monkeypatch.setattr(code, "digest", lambda: "another")
+    assert run(place, "base") == 0
+    again = found(place)["base"]
+    assert again.code == "another" != first.code
+    assert not any(s.cached for s in again.stages)
+
+
+def test_the_code_digest_ignores_comments_alone(monkeypatch, tmp_path):
+    import shutil
+
+    from benchmarks import code
+
+    for part in (*code.PARTS, "benchmarks/code.py"):
+        source, copy = ROOT / part, tmp_path / part
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__")) if source.is_dir() else shutil.copy(
+            source, copy
+        )
+    monkeypatch.setattr(code, "__file__", str(tmp_path / "benchmarks" / "code.py"))
+
+    def digest() -> str:
+        code.digest.cache_clear()
+        return code.digest()
+
+    before, file = digest(), tmp_path / "benchmarks" / "metrics" / "iou.py"
+    text = file.read_text()
+    file.write_text("# a comment\n" + text.replace('"""IoU (B,)', '"""The IoU (B,)'))
+    assert digest() == before
+    file.write_text(text.replace("union > 0, 1.0", "union > 0, 0.0"))
+    assert digest() != before
+    monkeypatch.undo()
+    code.digest.cache_clear()

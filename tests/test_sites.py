@@ -321,3 +321,12 @@ def test_an_input_that_is_not_there_is_named():
             module(x, named=x)
     with applied(module, SWAP, Site("", key="named", input=True)), pytest.raises(SiteError, match="is int, not a tensor"):
         module(x, named=3)
+
+
+def test_a_swapped_model_can_be_saved_whole(toy, x):
+    """`apply` is for good: it survives torch.save of the model."""
+    apply(toy, SWAP, MIDDLE)
+    file = io.BytesIO()
+    torch.save(toy, file)
+    file.seek(0)
+    assert torch.equal(torch.load(file, weights_only=False)(x), toy(x))
