@@ -43,3 +43,17 @@ def test_every_command_is_one(line):
 def test_every_linked_file_is_there():
     for target in re.findall(r"\]\(([^)#]+)\)", TEXT):
         assert target.startswith("http") or (ROOT / target).exists(), target
+
+
+def test_the_headline_table_is_the_page_made_from_the_records():
+    page = (ROOT / "leaderboard" / "mini-v1-camo-mini.md").read_text()
+    rows = [line for line in TEXT.splitlines() if line.startswith("| ") and "+swap" in line]
+    assert len(rows) == 2 and all(row in page for row in rows)
+    table = TEXT[TEXT.index("| evaluation") :].split("\n\n")[0]
+    assert table in page
+
+
+def test_the_committed_pages_are_what_the_records_give():
+    from benchmarks.board.build import check
+
+    assert check(ROOT / "results", ROOT / "leaderboard") == []
