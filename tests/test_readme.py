@@ -57,3 +57,15 @@ def test_the_committed_pages_are_what_the_records_give():
     from benchmarks.board.build import check
 
     assert check(ROOT / "results", ROOT / "leaderboard") == []
+
+
+def test_the_checkpoint_card_states_what_its_records_say():
+    from benchmarks import records
+
+    folder = ROOT / "benchmarks" / "backbones" / "checkpoints"
+    card = (folder / "README.md").read_text()
+    tried = [*(folder / "tried").glob("*.json"), *(ROOT / "results" / "verified" / "mini-v1" / "camo-mini").glob("base+swap-*.json")]
+    assert len(tried) == 7
+    for path in tried:
+        (found,) = (c for c in records.read(path).comparisons if c.a == "base+swap" and c.b == "base")
+        assert f"{100 * found.difference:+.2f} ({100 * found.low:+.2f} to {100 * found.high:+.2f})" in card, path.name
