@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -56,7 +57,9 @@ class _Bar:
     def __init__(self, name: str, total: int, unit: str):
         from tqdm import tqdm
 
-        self._bar = tqdm(total=total, desc=name, unit=f" {unit}", dynamic_ncols=True, file=sys.stderr, smoothing=0.1)
+        # A terminal that does not tell its width would get an empty bar; get_terminal_size then says 80.
+        width = min(shutil.get_terminal_size().columns, 110)
+        self._bar = tqdm(total=total, desc=name, unit=f" {unit}", ncols=width, file=sys.stderr, smoothing=0.1)
 
     def step(self, count: int = 1) -> None:
         self._bar.update(count)

@@ -103,5 +103,5 @@ def choose(name: str, prepared: dict[str, str | None]) -> tuple[Protocol, str]:
             reason = "paper-v1 has no data for this task yet"
             if lacking:
                 reason = f"paper-v1 still needs {lacking} (where to put them: python -m benchmarks doctor)"
-            return PROTOCOLS.get(candidate), f"the embedded default, because {reason}"
+            return PROTOCOLS.get(candidate), reason
     raise UsageError("no protocol is prepared for this task; see: python -m benchmarks doctor")

@@ -64,7 +64,10 @@ def test_the_checkpoint_card_states_what_its_records_say():
 
     folder = ROOT / "benchmarks" / "backbones" / "checkpoints"
     card = (folder / "README.md").read_text()
-    tried = [*(folder / "tried").glob("*.json"), *(ROOT / "results" / "verified" / "mini-v1" / "camo-mini").glob("base+swap-*.json")]
+    tried = [
+        *(folder / "tried").glob("*.json"),
+        *(ROOT / "results" / "verified" / "mini-v1" / "camo-mini").glob("base+swap-*.json"),
+    ]
     assert len(tried) == 7
     for path in tried:
         (found,) = (c for c in records.read(path).comparisons if c.a == "base+swap" and c.b == "base")

@@ -83,10 +83,8 @@ def call(args) -> int:
 
 
 def _first_line(p) -> str:
-    line = f"Protocol {p.protocol.name} ({p.protocol.summary}): {p.why}."
-    if p.protocol.name == "mini-v1":
-        line += " Its numbers never stand in for the paper's."
-    return line
+    line = f"Protocol {p.protocol.name}: {p.why}. It is {p.protocol.summary}"
+    return line + ("; its numbers never stand in for the paper's." if p.protocol.name == "mini-v1" else ".")
 
 
 def _seeds(text: str, own: tuple[int, ...]) -> list[int]:
