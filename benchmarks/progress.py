@@ -57,9 +57,10 @@ class _Bar:
     def __init__(self, name: str, total: int, unit: str):
         from tqdm import tqdm
 
-        # A terminal that does not tell its width would get an empty bar; get_terminal_size then says 80.
-        width = min(shutil.get_terminal_size().columns, 110)
-        self._bar = tqdm(total=total, desc=name, unit=f" {unit}", ncols=width, file=sys.stderr, smoothing=0.1)
+        # A terminal that does not tell its size would hide the bar; get_terminal_size then says 80 x 24.
+        size = shutil.get_terminal_size()
+        shape = {"ncols": min(size.columns, 110), "nrows": size.lines}
+        self._bar = tqdm(total=total, desc=name, unit=f" {unit}", file=sys.stderr, smoothing=0.1, **shape)
 
     def step(self, count: int = 1) -> None:
         self._bar.update(count)
