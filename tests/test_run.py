@@ -301,6 +301,14 @@ def test_without_git_the_record_is_still_written(place, monkeypatch):
     assert found(place)["base"].environment.commit is None
 
 
+def test_a_device_that_does_not_answer_costs_no_record(place, monkeypatch):
+    from benchmarks import device
+
+    monkeypatch.setattr(device, "name", lambda _: (_ for _ in ()).throw(RuntimeError("driver gone")))
+    assert run(place, "base") == 0
+    assert found(place)["base"].environment.device == "cpu"
+
+
 def test_stage_keys_follow_what_decides_the_result(place):
     request = Request("camo", "dora+swap", device="cpu")
     one, two = plan(request, 0), plan(request, 1)
