@@ -46,9 +46,10 @@ class Weights:
 
 @dataclass(frozen=True)
 class Backbone:
-    """A frozen model with its decoder. `channels` and `grid` are the shape (C, h, w) of the site; `size` pixels a side."""
+    """A frozen model with its decoder. `family` (sam, sam2, dinov2) says whose classes it is made of. `channels` and `grid` are the shape (C, h, w) of the site; `size` pixels a side."""
 
     name: str
+    family: str
     summary: str
     protocol: str
     build: str
@@ -82,6 +83,7 @@ BACKBONES.add(
     "sam-mini",
     Backbone(
         "sam-mini",
+        "sam",
         "SAM of 1.5 M parameters at 128 px, of segment_anything's classes, trained on generated natural scenes",
         "mini-v1",
         "benchmarks.backbones.sam_mini:build",
@@ -95,6 +97,7 @@ BACKBONES.add(
     "sam-vit-b",
     Backbone(
         "sam-vit-b",
+        "sam",
         "SAM ViT-B, 93.7 M parameters at 1024 px, by segment-anything",
         "paper-v1",
         "segment_anything:build_sam_vit_b",

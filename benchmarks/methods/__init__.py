@@ -6,7 +6,7 @@ A method is how a frozen model is adapted before it is tested. `+swap` is not a 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,21 +24,27 @@ class Attachment:
         return self.own + tuple(name for part in self.besides.values() for name in part)
 
 
-class Method(Protocol):
-    """`attach` changes a `segment_anything` Sam in place and says what is to be trained; everything else stays frozen.
+class Method:
+    """How a frozen model is adapted. Subclass it, set `name` and `summary`, and write `attach` and `count`.
 
-    At the start the model's outputs must equal those without the method. `count` says, by formula and without looking at
-    what `attach` made, how many parameters the method's own part has; the runner holds one against the other.
-    `trains_encoder` False lets training read encoder features from memory instead of computing them each time.
+    trains_encoder: False lets training read encoder features from memory instead of computing them at every step.
+    starts_as_base: outputs right after `attach` equal those of the bare model; a method that starts elsewhere says False.
+    skips: families of backbones ("sam", "sam2", "dinov2") on which the method makes no sense, each with its reason.
     """
 
     name: str
-    summary: str
-    trains_encoder: bool
+    summary: str = ""
+    trains_encoder: bool = True
+    starts_as_base: bool = True
+    skips: dict[str, str] = {}
 
-    def attach(self, sam: nn.Module) -> Attachment: ...
+    def attach(self, model: nn.Module) -> Attachment:
+        """Change the model in place (its weights are loaded already) and say what is to be trained; all else stays frozen."""
+        raise NotImplementedError
 
-    def count(self, sam: nn.Module) -> int: ...
+    def count(self, model: nn.Module) -> int:
+        """Parameters of the method's own part, by formula, without looking at what `attach` made: one checks the other."""
+        raise NotImplementedError
 
 
 def freeze(sam: nn.Module, attachment: Attachment) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from benchmarks.methods import Attachment
+from benchmarks.methods import Attachment, Method
 
 
-class Base:
+class Base(Method):
     name = "base"
     summary = "the frozen model, nothing trained"
     trains_encoder = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.methods import Attachment
+from benchmarks.methods import Attachment, Method
 
 
 def mask_decoder_names(sam) -> tuple[str, ...]:
@@ -10,7 +10,7 @@ def mask_decoder_names(sam) -> tuple[str, ...]:
     return tuple(f"mask_decoder.{name}" for name, _ in sam.mask_decoder.named_parameters())
 
 
-class Decoder:
+class Decoder(Method):
     name = "decoder"
     summary = "the mask decoder trained"
     trains_encoder = False

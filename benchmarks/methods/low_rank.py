@@ -6,13 +6,13 @@ counted apart. LoRA: arXiv 2106.09685. DoRA: arXiv 2402.09353. SAMed: arXiv 2304
 
 from __future__ import annotations
 
-from benchmarks.methods import Attachment
+from benchmarks.methods import Attachment, Method
 from benchmarks.methods.decoder import mask_decoder_names
 
 RANK = 4
 
 
-class Lora:
+class Lora(Method):
     name = "lora"
     summary = f"LoRA of rank {RANK} on q and v of every encoder block, mask decoder trained besides"
     trains_encoder = True
