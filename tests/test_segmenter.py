@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from segment_anything import SamPredictor
 
 from benchmarks.backbones import sam_mini
 from benchmarks.backbones.sam import AMBIGUITY, SINGLE, Segmenter
+from benchmarks.backbones.upsampled import above_zero, phases
 from benchmarks.data.samples import Sample, interior_point
 from benchmarks.data.synthetic import scene
 
@@ -59,3 +61,25 @@ def test_bfloat16_stays_near_float32(segmenter):
         one, two = (s.encode(s.pixels(sample.image)[None]) for s in (segmenter, half))
         assert one.dtype == two.dtype == torch.float32
         assert (one - two).abs().max() < 0.05 * one.abs().max()
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3, 4])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 5, 7), (3, 16, 16)])
+def test_an_enlarged_map_is_above_zero_where_interpolation_is(factor, shape):
+    maps = torch.randn(*shape, generator=torch.Generator().manual_seed(factor)).double()
+    size = (factor * shape[1], factor * shape[2])
+    wanted = F.interpolate(maps[:, None], size, mode="bilinear", align_corners=False)[:, 0] > 0
+    found = above_zero(maps, factor)
+    assert torch.equal(found.bool(), torch.stack([phases(mask, factor) for mask in wanted]))
+
+
+def test_scores_with_and_without_a_full_size_map_are_one(segmenter):
+    sample = shaped(128, 128)
+    item = segmenter.item(sample)
+    with torch.inference_mode():
+        features = segmenter.encode(segmenter.pixels(sample.image)[None]) + 0.3 * torch.randn(8, 64, 16, 16)
+        logits, _ = segmenter.logits(features, item)
+        masks = segmenter.full_size(logits, item)[:, 0] > 0
+        wanted = (masks & item.truth).sum((1, 2)) / (masks | item.truth).sum((1, 2)).clamp(min=1)
+        assert wanted.std() > 0
+        torch.testing.assert_close(segmenter.score(features, item), wanted, atol=2e-4, rtol=0)

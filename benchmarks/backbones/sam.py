@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.backbones.sam_decode import decode
+from benchmarks.backbones.upsampled import above_zero, phases
 from benchmarks.data.samples import Sample, interior_point
 from benchmarks.metrics.iou import iou
 
@@ -26,6 +28,11 @@ class Item:
     dense: Tensor
     truth: Tensor
     input_size: tuple[int, int]
+
+    @cached_property
+    def truth_by_phase(self) -> dict[int, Tensor]:
+        """Filled by `Segmenter.score`: the truth as `phases` lays it out, by its factor."""
+        return {}
 
 
 class Segmenter:
@@ -74,15 +81,26 @@ class Segmenter:
 
     def full_size(self, logits: Tensor, item: Item) -> Tensor:
         """Logits (B, T, H, W) at the image's own resolution: `Sam.postprocess_masks`. A mask is where they are above 0."""
-        if item.input_size == tuple(item.truth.shape) == (self.sam.image_encoder.img_size,) * 2:
-            # Nothing to crop and nothing to resize twice: the library's second interpolation is then the identity.
+        if self._factor(logits, item):
             return F.interpolate(logits, item.input_size, mode="bilinear", align_corners=False)
         return self.sam.postprocess_masks(logits, item.input_size, tuple(item.truth.shape))
+
+    def _factor(self, logits: Tensor, item: Item) -> int | None:
+        """How many times larger the image is than its logits, where there is nothing to crop and nothing to resize twice: the
+        library's second interpolation is then the identity. None where there is, or where it is no whole number."""
+        size, low = self.sam.image_encoder.img_size, logits.shape[-1]
+        whole = item.input_size == tuple(item.truth.shape) == (size, size) and size % low == 0
+        return size // low if whole else None
 
     def score(self, features: Tensor, item: Item) -> Tensor:
         """IoU (B,) of the single mask of features (B, C, h, w): what a search maximises and a test reports."""
         logits, _ = self.logits(features, item)
-        return iou(self.full_size(logits, item)[:, 0].gt_(0), item.truth)
+        factor = self._factor(logits, item)
+        if factor is None:
+            return iou(self.full_size(logits, item)[:, 0].gt_(0), item.truth)
+        if factor not in item.truth_by_phase:
+            item.truth_by_phase[factor] = phases(item.truth, factor)
+        return iou(above_zero(logits[:, 0], factor), item.truth_by_phase[factor])
 
     def best_of_three(self, features: Tensor, item: Item) -> Tensor:
         """IoU (B,) of the ambiguity mask that the model itself scores best: the control for `base`."""

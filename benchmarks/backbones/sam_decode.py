@@ -28,13 +28,16 @@ def decode(
     queries = torch.cat([learned.expand(len(sparse), -1, -1), sparse], dim=1)
     source, position = embeddings + dense, sam.prompt_encoder.get_dense_pe()
     short = reassociate and not torch.is_grad_enabled() and sam_reassociated.possible(decoder)
+    wanted = range(decoder.num_mask_tokens)[tokens]
     if short:
-        keys = source.flatten(2).transpose(1, 2).contiguous()
-        hidden, keys = sam_reassociated.tokens_and_keys(decoder.transformer, keys, position[0].flatten(1).T.contiguous(), queries)
+        rows = [0, *(1 + k for k in wanted)] if iou else [1 + k for k in wanted]
+        hidden, keys = sam_reassociated.tokens_and_keys(
+            decoder.transformer, source.flatten(2), position[0].flatten(1), queries, rows
+        )
     else:
         hidden, keys = decoder.transformer(source, position.expand(batch, -1, -1, -1), queries.expand(batch, -1, -1))
-    wanted = range(decoder.num_mask_tokens)[tokens]
-    filters = torch.stack([decoder.output_hypernetworks_mlps[k](hidden[:, 1 + k]) for k in wanted], dim=1)
+        rows = range(hidden.shape[1])
+    filters = torch.stack([decoder.output_hypernetworks_mlps[k](hidden[:, rows.index(1 + k)]) for k in wanted], dim=1)
     if short:
         logits = sam_reassociated.masks(decoder, keys, filters, height, width)
     else:

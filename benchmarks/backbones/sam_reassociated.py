@@ -7,8 +7,9 @@ An attention between T prompt tokens and N image tokens needs no projection of t
     p (x W_v^T)     = (p x) W_v^T         values: attend to the features first, project the T results after
     (p v) W_o^T     = p (v W_o^T)         image tokens over the prompt: project the T values first
 
-For SAM (N = 4096, C = 256, h T = 56) these replace ten projections of all image tokens. Layer norm and GELU stay as they are.
-Transposed convolutions of stride 2 and kernel 2 touch each input once, so they are matrix products too.
+For SAM (N = 4096, C = 256, h T = 56) these replace ten projections of all image tokens. Transposed convolutions of stride 2
+and kernel 2 touch each input once, so they are matrix products too. Image tokens are kept channels first, (B, C, N), as they
+come from the encoder: nothing is transposed, and a norm over channels runs along rows of N.
 Only plain layers may be re-associated: `possible` says whether a decoder has nothing but these. Made for inference: what is
 done in place could not be differentiated.
 """
@@ -16,7 +17,6 @@ done in place could not be differentiated.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from segment_anything.modeling.common import LayerNorm2d
 from segment_anything.modeling.transformer import Attention, TwoWayAttentionBlock, TwoWayTransformer
 from torch import Tensor, nn
@@ -43,11 +43,13 @@ def possible(decoder: nn.Module) -> bool:
     )
 
 
-def tokens_and_keys(transformer: TwoWayTransformer, keys: Tensor, position: Tensor, prompt: Tensor) -> tuple[Tensor, Tensor]:
-    """What `TwoWayTransformer.forward` returns: tokens (B, T, C) and image tokens (B, N, C).
+def tokens_and_keys(
+    transformer: TwoWayTransformer, keys: Tensor, position: Tensor, prompt: Tensor, wanted: list[int]
+) -> tuple[Tensor, Tensor]:
+    """What `TwoWayTransformer.forward` returns: tokens (B, W, C), the `wanted` ones alone, and image tokens (B, C, N).
 
-    keys (B, N, C): image tokens; position (N, C): their positional encoding; prompt (B or 1, T, C): learned and prompt tokens.
-    One prompt for the whole batch is carried as one until it has looked at the images.
+    keys (B, C, N): image tokens; position (C, N): their positional encoding; prompt (B or 1, T, C): learned and prompt tokens.
+    One prompt for the whole batch is carried as one until it has looked at the images. `keys` is overwritten.
     """
     queries = prompt
     for layer in transformer.layers:
@@ -60,48 +62,64 @@ def tokens_and_keys(transformer: TwoWayTransformer, keys: Tensor, position: Tens
         placed = keys + position
         queries = layer.norm2(queries + _to_image(layer.cross_attn_token_to_image, queries + prompt, placed, keys))
         queries = layer.norm3(queries + layer.mlp(queries))
-        keys = layer.norm4(_to_tokens(layer.cross_attn_image_to_token, placed, queries + prompt, queries, keys))
+        keys = _normalise(_to_tokens(layer.cross_attn_image_to_token, placed, queries + prompt, queries, keys), layer.norm4)
+    # Nobody looks at the other tokens any more.
+    queries, prompt = queries[:, wanted], prompt[:, wanted]
     queries = queries + _to_image(transformer.final_attn_token_to_image, queries + prompt, keys + position, keys)
     return transformer.norm_final_attn(queries), keys
 
 
 def masks(decoder: nn.Module, keys: Tensor, filters: Tensor, height: int, width: int) -> Tensor:
-    """Logits (B, M, 4h, 4w) of image tokens (B, h*w, C) under `filters` (B, M, C / 8): the upscaling and the last product."""
+    """Logits (B, M, 4h, 4w) of image tokens (B, C, h*w) under `filters` (B, M, C / 8): the upscaling and the last product."""
     first, norm, gelu, second, last = decoder.output_upscaling
+    batch = len(keys)
+    # The norm that follows subtracts the mean over the channels of a sub-pixel: done on the weights, it costs nothing.
+    weight, bias = first.weight - first.weight.mean(1, keepdim=True), first.bias - first.bias.mean()
+    x = _stride_two(weight.permute(2, 3, 1, 0), bias.repeat(4), keys)  # (B, 4 C / 4, N): the sub-pixels one after the other
+    x = x.view(4 * batch, -1, x.shape[-1]).float()  # a norm is never taken in half precision
     # The upscaled maps are the largest tensors here: what can be done in place costs no fresh memory.
-    x = _stride_two(first, keys)  # (B, N, 4, C / 4): the four sub-pixels of each token
-    x = torch.ops.aten.gelu_(F.layer_norm(x, x.shape[-1:], norm.weight, norm.bias, norm.eps), approximate=gelu.approximate)
-    x = torch.ops.aten.gelu_(_stride_two(second, x), approximate=last.approximate)  # (B, N, 4, 4, C / 8)
-    logits = filters @ x.flatten(1, 3).transpose(1, 2)
-    split = logits.view(len(keys), -1, height, width, 2, 2, 2, 2)  # row, column, then both sub-pixels (y, x)
-    return split.permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(len(keys), -1, 4 * height, 4 * width)
+    scale = x.square().mean(1, keepdim=True).add_(norm.eps).rsqrt_()
+    x.mul_(scale).mul_(norm.weight[:, None]).add_(norm.bias[:, None])
+    x = torch.ops.aten.gelu_(x, approximate=gelu.approximate)
+    x = _stride_two(second.weight.permute(1, 2, 3, 0), second.bias.repeat_interleave(4), x)  # (4 B, C / 8 4, N): channel first
+    x = torch.ops.aten.gelu_(x, approximate=last.approximate).view(batch, 4, filters.shape[-1], -1)
+    logits = filters[:, None] @ x  # (B, 4, M, 4 N)
+    split = logits.view(batch, 2, 2, -1, 2, 2, height, width)  # both sub-pixels (y, x), then row, column
+    return split.permute(0, 3, 6, 1, 4, 7, 2, 5).reshape(batch, -1, 4 * height, 4 * width)
 
 
 def _to_image(attention: Attention, queries: Tensor, placed: Tensor, keys: Tensor) -> Tensor:
-    """Tokens (B, T, C) attend to image tokens; `placed` are those with their position, `keys` without."""
+    """Tokens (B, T, C) attend to image tokens (B, C, N); `placed` are those with their position, `keys` without."""
     heads = attention.num_heads
     q = attention.q_proj(queries)
     asked = _per_head(q * (q.shape[-1] // heads) ** -0.5, attention.k_proj.weight.unflatten(0, (heads, -1)))
-    share = (asked @ placed.transpose(1, 2)).softmax(-1)  # (B, hT, N)
-    seen = (share @ keys).unflatten(1, (heads, -1)).permute(1, 0, 2, 3).flatten(1, 2)  # (h, B T, C)
+    share = (asked @ placed).softmax(-1)  # (B, hT, N)
+    seen = (share @ keys.transpose(1, 2)).unflatten(1, (heads, -1)).permute(1, 0, 2, 3).flatten(1, 2)  # (h, B T, C)
     values = seen @ attention.v_proj.weight.unflatten(0, (heads, -1)).transpose(1, 2)  # (h, B T, d)
     values = values.permute(1, 0, 2).reshape(len(keys), -1, q.shape[-1])
     return attention.out_proj(values + attention.v_proj.bias)
 
 
 def _to_tokens(attention: Attention, placed: Tensor, tokens: Tensor, values: Tensor, keys: Tensor) -> Tensor:
-    """`keys` plus what image tokens (B, N, C) take from the prompt tokens (B, T, C): the residual sum, not normalised."""
+    """`keys` plus what image tokens (B, C, N) take from the prompt tokens (B, T, C), in place: the sum, not normalised."""
     heads, count = attention.num_heads, tokens.shape[1]
     k = attention.k_proj(tokens)
     k = k * (k.shape[-1] // heads) ** -0.5
     asked = _per_head(k, attention.q_proj.weight.unflatten(0, (heads, -1)))
     fixed = (k * attention.q_proj.bias).unflatten(-1, (heads, -1)).sum(-1).transpose(1, 2).reshape(len(k), -1, 1)  # (B, hT, 1)
-    scores = torch.baddbmm(fixed, asked, placed.transpose(1, 2))  # (B, hT, N)
+    scores = (asked @ placed).add_(fixed)  # (B, hT, N)
     share = scores.unflatten(1, (heads, count)).softmax(2).flatten(1, 2)
     given = _per_head(attention.v_proj(values), attention.out_proj.weight.unflatten(1, (heads, -1)).permute(1, 2, 0))
-    residual = keys + attention.out_proj.bias
+    given = given + attention.out_proj.bias / heads  # the shares of a head sum to one, so this adds the bias once
     # In place, which autocast does not reach: the dtypes are made equal by hand.
-    return residual.baddbmm_(share.transpose(1, 2).to(residual.dtype), given.to(residual.dtype))
+    return keys.baddbmm_(given.transpose(1, 2).to(keys.dtype), share.to(keys.dtype))
+
+
+def _normalise(x: Tensor, norm: nn.LayerNorm) -> Tensor:
+    """`norm` over the channels of x (B, C, N), in place."""
+    x.sub_(x.mean(1, keepdim=True))
+    scale = x.square().mean(1, keepdim=True).add_(norm.eps).rsqrt_()
+    return x.mul_(scale).mul_(norm.weight[:, None]).add_(norm.bias[:, None])
 
 
 def _per_head(x: Tensor, weight: Tensor) -> Tensor:
@@ -111,10 +129,10 @@ def _per_head(x: Tensor, weight: Tensor) -> Tensor:
     return parts.unflatten(1, x.shape[:2]).transpose(0, 1).flatten(1, 2)
 
 
-def _stride_two(convolution: nn.ConvTranspose2d, x: Tensor) -> Tensor:
-    """A transposed convolution of kernel and stride 2 on (..., C): (..., 4, C'), the sub-pixels in reading order."""
-    weight = convolution.weight.permute(0, 2, 3, 1).flatten(1)  # (C, 4 C')
-    return (x @ weight).add_(convolution.bias.repeat(4)).unflatten(-1, (4, -1))
+def _stride_two(weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
+    """A transposed convolution of kernel and stride 2 on x (B, C, N): (B, 4 C', N), in the order of the first three
+    dimensions of `weight`, whose last is C."""
+    return torch.bmm(weight.flatten(0, 2).expand(len(x), -1, -1), x).add_(bias[:, None])
 
 
 def _plain(attention: nn.Module) -> bool:

@@ -8,7 +8,7 @@ _EXACT = 1 << 24  # whole numbers up to here are exact in float32
 
 
 def iou(predicted: Tensor, truth: Tensor) -> Tensor:
-    """IoU (B,) of masks (B, H, W), bool or 0 and 1, against one mask (H, W) bool. An empty union counts as 1.
+    """IoU (B,) of masks (B, ...), bool or 0 and 1, against one mask (...) bool of the same shape. An empty union counts as 1.
 
     Raises ValueError where the sizes differ.
     """
