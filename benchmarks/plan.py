@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 
 from benchmarks import backbones, code, data, device, store
-from benchmarks.catalog import BACKBONES, DATASETS, SWAP, TASKS, Backbone, Dataset, Task, split_method
+from benchmarks.catalog import BACKBONES, DATASETS, METHODS, SWAP, TASKS, Backbone, Dataset, Task, split_method
 from benchmarks.errors import MissingData, UsageError
+from benchmarks.options import Options
 from benchmarks.protocols import PROTOCOLS, Protocol, choose
 from benchmarks.records import Spec, hash_of
 from benchmarks.store import Job
@@ -25,6 +26,7 @@ class Request:
     limit: int | None = None
     device: str = "auto"
     precision: str = "float32"
+    options: Options = Options()
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Plan:
     limit: int | None
     device: str
     precision: str
+    options: Options
     train_ids: list[str]
     search_ids: list[str]
     test_ids: list[str]
@@ -71,6 +74,8 @@ class Plan:
     def file_name(self) -> str:
         """Of the record: readable, and different for every spec, protocol version and kind of device."""
         made_of = [self.spec.model_dump(), self.protocol.hash, self.weights, self.data, self.device.split(":")[0]]
+        altered = self.method != "base" and self.options.arithmetic != Options().arithmetic
+        made_of += [self.options.arithmetic] if altered else []
         short = hash_of(made_of)[:8]
         return f"{self.protocol.name}/{self.dataset.name}/{self.method_name}-{self.backbone.name}-seed{self.seed}-{short}.json"
 
@@ -81,6 +86,7 @@ class Plan:
             f"--backbone {self.backbone.name} --protocol {self.protocol.name} --seeds {self.seed}",
             f"--limit {self.limit}" if self.limit else "",
             f"--precision {self.precision}" if self.precision != "float32" else "",
+            self.options.flags,
         ]
         return " ".join(p for p in parts if p)
 
@@ -125,21 +131,29 @@ def plan(request: Request, seed: int) -> Plan:
                 f"{thing.name} belongs to protocol {thing.protocol}, not {protocol.name}; leave it out or change --protocol"
             )
     _obeyed(protocol, backbone)
+    if reason := METHODS.get(method).skips.get(backbone.family):
+        raise UsageError(f"{method} is not for {backbone.name}: {reason}")
     if request.limit is not None and request.limit < 1:
         raise UsageError(f"--limit must be at least 1, got {request.limit}")
     for reason in (data.lacking(dataset), backbones.lacking(backbone)):
         if reason:
             raise MissingData(reason)
-    train_ids, test_ids = data.ids(dataset, "train", protocol), data.ids(dataset, "test", protocol)[: request.limit]
-    search_ids = data.search_ids(train_ids, protocol.search_images, seed)
-    if overlap := set(train_ids) & set(test_ids):
+    split, test_ids = data.ids(dataset, "train", protocol), data.ids(dataset, "test", protocol)[: request.limit]
+    search_ids = data.search_ids(split, protocol.search_images, seed)
+    held = set(search_ids)
+    train_ids = [name for name in split if name not in held]
+    if method != "base" and not train_ids:
+        raise MissingData(
+            f"{dataset.name}: its {len(split)} training images are all drawn for the search, none is left to train {method} on"
+        )
+    if overlap := set(split) & set(test_ids):
         raise MissingData(
             f"{dataset.name}: {len(overlap)} ids stand in both splits, such as {min(overlap)}; mend the split lists"
         )
     _, weights = backbones.verified_checkpoint(backbone)
     where = device.resolve(request.device)
     resolved = Plan(
-        task, dataset, backbone, method, swap, protocol, why, seed, request.limit, where, request.precision,
+        task, dataset, backbone, method, swap, protocol, why, seed, request.limit, where, request.precision, request.options,
         train_ids, search_ids, test_ids, weights, data.identity(dataset), code.digest(), {},
     )  # fmt: skip
     resolved.jobs.update(_jobs(resolved))
@@ -155,6 +169,8 @@ def _obeyed(protocol: Protocol, backbone: Backbone) -> None:
         "empty_union": (1.0,),
         "strategy": ("exhaustive",),
         "image_size": (backbone.size,),
+        "held_out": (True,),
+        "epoch": ("last",),
     }
     rules = {
         **{name: getattr(protocol, name) for name in known},
@@ -189,6 +205,7 @@ def _jobs(p: Plan) -> dict[str, Job]:
                 "training": training,
                 "seed": p.seed,
                 "images": hash_of(p.train_ids),
+                **p.options.arithmetic,
             },
         )
         adapted = jobs["train"].key

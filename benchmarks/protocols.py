@@ -1,4 +1,5 @@
-"""Protocols: the named, versioned, hashed rules of a run. Any change of a value is a new version under a new name."""
+"""Protocols: the named, versioned, hashed rules of a run. Any change of a value is a new hash, and records of the old one stop
+joining the new ones."""
 
 from __future__ import annotations
 
@@ -30,8 +31,10 @@ class Protocol:
     """The rules of a run.
 
     prompt: where the one positive point stands (interior: the mask's pixel farthest from its border). mask: which of the
-    decoder's masks counts (single: token 0). search_images are drawn from the training split by the run's seed.
-    train_images: None means the whole training split. random_draws: random swaps whose mean is the control.
+    decoder's masks counts (single: token 0). train_images: size of the training split, None for all that there is. search_images
+    are drawn from it by the run's seed; held_out: no method trains on them, since the gain of a swap on images that the weights
+    have been fitted to would say little. epoch: which epoch's weights are tested; no test image has a say in it. random_draws:
+    random swaps whose mean is the control.
     """
 
     name: str
@@ -41,6 +44,8 @@ class Protocol:
     train_images: int | None = None
     test_images: int | None = None
     search_images: int = 50
+    held_out: bool = True
+    epoch: str = "last"
     keep: int = 10
     strategy: str = "exhaustive"
     prompt: str = "interior"
@@ -78,7 +83,7 @@ PROTOCOLS.add(
         128,
         # A model of 1/60 the size takes a larger rate, and two epochs leave a laptop time for the search.
         Training(epochs=2, batch=4, learning_rate=5e-4, weight_decay=5e-5),
-        train_images=200,
+        train_images=250,
         test_images=500,
     ),
 )
