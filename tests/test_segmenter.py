@@ -10,7 +10,7 @@ from segment_anything import SamPredictor
 
 from benchmarks.backbones import sam_mini
 from benchmarks.backbones.sam import AMBIGUITY, SINGLE, Segmenter
-from benchmarks.backbones.upsampled import above_zero, phases
+from benchmarks.backbones.upsampled import above_zero, phases, tiles, whole
 from benchmarks.data.samples import Sample, interior_point
 from benchmarks.data.synthetic import scene
 
@@ -64,13 +64,14 @@ def test_bfloat16_stays_near_float32(segmenter):
 
 
 @pytest.mark.parametrize("factor", [1, 2, 3, 4])
-@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 5, 7), (3, 16, 16)])
-def test_an_enlarged_map_is_above_zero_where_interpolation_is(factor, shape):
+@pytest.mark.parametrize("shape, side", [((1, 1, 1), 1), ((2, 5, 7), 1), ((2, 6, 10), 2), ((3, 16, 16), 4)])
+def test_an_enlarged_map_is_above_zero_where_interpolation_is(factor, shape, side):
     maps = torch.randn(*shape, generator=torch.Generator().manual_seed(factor)).double()
+    assert torch.equal(whole(tiles(maps, side)), maps)
     size = (factor * shape[1], factor * shape[2])
     wanted = F.interpolate(maps[:, None], size, mode="bilinear", align_corners=False)[:, 0] > 0
-    found = above_zero(maps, factor)
-    assert torch.equal(found.bool(), torch.stack([phases(mask, factor) for mask in wanted]))
+    found = above_zero(tiles(maps, side), factor)
+    assert torch.equal(found.bool(), torch.stack([phases(mask, factor, side) for mask in wanted]))
 
 
 def test_scores_with_and_without_a_full_size_map_are_one(segmenter):

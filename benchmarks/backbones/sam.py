@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -28,11 +27,13 @@ class Item:
     dense: Tensor
     truth: Tensor
     input_size: tuple[int, int]
+    in_phases: dict[int, Tensor] = field(default_factory=dict, compare=False, repr=False)
 
-    @cached_property
-    def truth_by_phase(self) -> dict[int, Tensor]:
-        """Filled by `Segmenter.score`: the truth as `phases` lays it out, by its factor."""
-        return {}
+    def truth_in_phases(self, factor: int) -> Tensor:
+        """The truth as `above_zero` lays out a mask `factor` times the size of the decoder's, made once."""
+        if factor not in self.in_phases:
+            self.in_phases[factor] = phases(self.truth, factor, 4)
+        return self.in_phases[factor]
 
 
 class Segmenter:
@@ -46,6 +47,8 @@ class Segmenter:
 
         self.sam, self.device, self.precision = sam.to(device), torch.device(device), precision
         self._resize = ResizeLongestSide(sam.image_encoder.img_size)
+        with torch.no_grad():
+            self._position = self.sam.prompt_encoder.get_dense_pe()[0].contiguous()
 
     def autocast(self):
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
@@ -72,35 +75,37 @@ class Segmenter:
         return Item(sample.id, sparse, dense, truth, self._resize.get_preprocess_shape(*size, self.sam.image_encoder.img_size))
 
     def logits(
-        self, features: Tensor, item: Item, tokens: slice = SINGLE, iou_scores: bool = False
+        self, features: Tensor, item: Item, tokens: slice = SINGLE, iou_scores: bool = False, tiled: bool = False
     ) -> tuple[Tensor, Tensor | None]:
-        """Low-resolution mask logits (B, T, 4h, 4w), float32, of features (B, C, h, w), and predicted IoU (B, T) if asked."""
+        """Low-resolution mask logits (B, T, 4h, 4w), float32, of features (B, C, h, w), and predicted IoU (B, T) if asked.
+
+        `tiled` gives them as (B, T, 4, 4, h, w), see `benchmarks.backbones.upsampled`.
+        """
         with self.autocast():
-            logits, scores = decode(self.sam, features, item.sparse, item.dense, tokens, iou_scores, reassociate=True)
+            logits, scores = decode(self.sam, features, item.sparse, item.dense, tokens, iou_scores, True, tiled, self._position)
         return logits.float(), scores
 
     def full_size(self, logits: Tensor, item: Item) -> Tensor:
         """Logits (B, T, H, W) at the image's own resolution: `Sam.postprocess_masks`. A mask is where they are above 0."""
-        if self._factor(logits, item):
+        if self._factor(item):
             return F.interpolate(logits, item.input_size, mode="bilinear", align_corners=False)
         return self.sam.postprocess_masks(logits, item.input_size, tuple(item.truth.shape))
 
-    def _factor(self, logits: Tensor, item: Item) -> int | None:
+    def _factor(self, item: Item) -> int | None:
         """How many times larger the image is than its logits, where there is nothing to crop and nothing to resize twice: the
         library's second interpolation is then the identity. None where there is, or where it is no whole number."""
-        size, low = self.sam.image_encoder.img_size, logits.shape[-1]
-        whole = item.input_size == tuple(item.truth.shape) == (size, size) and size % low == 0
-        return size // low if whole else None
+        size, low = self.sam.image_encoder.img_size, 4 * self.sam.prompt_encoder.image_embedding_size[0]
+        fits = item.input_size == tuple(item.truth.shape) == (size, size) and size % low == 0
+        return size // low if fits else None
 
     def score(self, features: Tensor, item: Item) -> Tensor:
         """IoU (B,) of the single mask of features (B, C, h, w): what a search maximises and a test reports."""
-        logits, _ = self.logits(features, item)
-        factor = self._factor(logits, item)
+        factor = self._factor(item)
         if factor is None:
+            logits, _ = self.logits(features, item)
             return iou(self.full_size(logits, item)[:, 0].gt_(0), item.truth)
-        if factor not in item.truth_by_phase:
-            item.truth_by_phase[factor] = phases(item.truth, factor)
-        return iou(above_zero(logits[:, 0], factor), item.truth_by_phase[factor])
+        logits, _ = self.logits(features, item, tiled=True)
+        return iou(above_zero(logits[:, 0], factor), item.truth_in_phases(factor))
 
     def best_of_three(self, features: Tensor, item: Item) -> Tensor:
         """IoU (B,) of the ambiguity mask that the model itself scores best: the control for `base`."""

@@ -51,7 +51,7 @@ def tokens_and_keys(
     keys (B, C, N): image tokens; position (C, N): their positional encoding; prompt (B or 1, T, C): learned and prompt tokens.
     One prompt for the whole batch is carried as one until it has looked at the images. `keys` is overwritten.
     """
-    queries = prompt
+    queries, scratch = prompt, torch.empty_like(keys)  # one buffer for all that is only looked at: it stays in the core's cache
     for layer in transformer.layers:
         if layer.skip_first_layer_pe:
             queries = layer.self_attn(q=queries, k=queries, v=queries)
@@ -59,18 +59,23 @@ def tokens_and_keys(
             q = queries + prompt
             queries = queries + layer.self_attn(q=q, k=q, v=queries)
         queries = layer.norm1(queries)
-        placed = keys + position
+        placed = torch.add(keys, position, out=scratch)
         queries = layer.norm2(queries + _to_image(layer.cross_attn_token_to_image, queries + prompt, placed, keys))
         queries = layer.norm3(queries + layer.mlp(queries))
-        keys = _normalise(_to_tokens(layer.cross_attn_image_to_token, placed, queries + prompt, queries, keys), layer.norm4)
+        keys = _to_tokens(layer.cross_attn_image_to_token, placed, queries + prompt, queries, keys)
+        keys = _normalise(keys, layer.norm4, scratch)
     # Nobody looks at the other tokens any more.
     queries, prompt = queries[:, wanted], prompt[:, wanted]
-    queries = queries + _to_image(transformer.final_attn_token_to_image, queries + prompt, keys + position, keys)
+    placed = torch.add(keys, position, out=scratch)
+    queries = queries + _to_image(transformer.final_attn_token_to_image, queries + prompt, placed, keys)
     return transformer.norm_final_attn(queries), keys
 
 
 def masks(decoder: nn.Module, keys: Tensor, filters: Tensor, height: int, width: int) -> Tensor:
-    """Logits (B, M, 4h, 4w) of image tokens (B, C, h*w) under `filters` (B, M, C / 8): the upscaling and the last product."""
+    """Logits of image tokens (B, C, h*w) under `filters` (B, M, C / 8): the upscaling and the last product.
+
+    They come as tiles (B, M, 4, 4, h, w): see `benchmarks.backbones.upsampled`.
+    """
     first, norm, gelu, second, last = decoder.output_upscaling
     batch = len(keys)
     # The norm that follows subtracts the mean over the channels of a sub-pixel: done on the weights, it costs nothing.
@@ -78,14 +83,13 @@ def masks(decoder: nn.Module, keys: Tensor, filters: Tensor, height: int, width:
     x = _stride_two(weight.permute(2, 3, 1, 0), bias.repeat(4), keys)  # (B, 4 C / 4, N): the sub-pixels one after the other
     x = x.view(4 * batch, -1, x.shape[-1]).float()  # a norm is never taken in half precision
     # The upscaled maps are the largest tensors here: what can be done in place costs no fresh memory.
-    scale = x.square().mean(1, keepdim=True).add_(norm.eps).rsqrt_()
-    x.mul_(scale).mul_(norm.weight[:, None]).add_(norm.bias[:, None])
+    x.mul_(_scale(x, norm.eps, torch.empty_like(x))).mul_(norm.weight[:, None]).add_(norm.bias[:, None])
     x = torch.ops.aten.gelu_(x, approximate=gelu.approximate)
     x = _stride_two(second.weight.permute(1, 2, 3, 0), second.bias.repeat_interleave(4), x)  # (4 B, C / 8 4, N): channel first
     x = torch.ops.aten.gelu_(x, approximate=last.approximate).view(batch, 4, filters.shape[-1], -1)
     logits = filters[:, None] @ x  # (B, 4, M, 4 N)
     split = logits.view(batch, 2, 2, -1, 2, 2, height, width)  # both sub-pixels (y, x), then row, column
-    return split.permute(0, 3, 6, 1, 4, 7, 2, 5).reshape(batch, -1, 4 * height, 4 * width)
+    return split.permute(0, 3, 1, 4, 2, 5, 6, 7).reshape(batch, -1, 4, 4, height, width)
 
 
 def _to_image(attention: Attention, queries: Tensor, placed: Tensor, keys: Tensor) -> Tensor:
@@ -115,11 +119,15 @@ def _to_tokens(attention: Attention, placed: Tensor, tokens: Tensor, values: Ten
     return keys.baddbmm_(given.transpose(1, 2).to(keys.dtype), share.to(keys.dtype))
 
 
-def _normalise(x: Tensor, norm: nn.LayerNorm) -> Tensor:
+def _normalise(x: Tensor, norm: nn.LayerNorm, scratch: Tensor) -> Tensor:
     """`norm` over the channels of x (B, C, N), in place."""
     x.sub_(x.mean(1, keepdim=True))
-    scale = x.square().mean(1, keepdim=True).add_(norm.eps).rsqrt_()
-    return x.mul_(scale).mul_(norm.weight[:, None]).add_(norm.bias[:, None])
+    return x.mul_(_scale(x, norm.eps, scratch)).mul_(norm.weight[:, None]).add_(norm.bias[:, None])
+
+
+def _scale(centred: Tensor, eps: float, scratch: Tensor) -> Tensor:
+    """One over the standard deviation (B, 1, N) of channels whose mean is zero."""
+    return torch.mul(centred, centred, out=scratch).mean(1, keepdim=True).add_(eps).rsqrt_()
 
 
 def _per_head(x: Tensor, weight: Tensor) -> Tensor:
