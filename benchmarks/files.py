@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -31,6 +32,12 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         except OSError:
             pass
         raise
+
+
+def sha256(path: Path) -> str:
+    """The sha256, in hex, of a file's bytes. Raises OSError."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def home() -> Path:

@@ -73,6 +73,16 @@ class Trainable(_Part):
     besides: dict[str, int] = {}
 
 
+class Training(_Part):
+    """How the trained weights came about. They are those of the last epoch: nothing was chosen by looking at a score."""
+
+    micro_batch: int = Field(description="images whose gradient was computed at once; the protocol's batch is accumulated")
+    activation_checkpointing: bool
+    loaders: int = Field(description="processes that read images ahead")
+    losses: list[Finite] = Field(description="mean loss of each epoch")
+    artefact_bytes: int = Field(description="size of the file of trained weights, which holds nothing else")
+
+
 class ScreenedPair(_Part):
     redundant: int
     effective: int
@@ -136,6 +146,7 @@ class Record(_Part):
     comparisons: list[Comparison] = []
     search: Search | None = None
     trainable: Trainable | None = None
+    training: Training | None = None
     stages: list[Stage] = []
     environment: Environment
     started: str

@@ -13,7 +13,7 @@ from benchmarks.environment import environment
 from benchmarks.errors import BenchmarkError, InvalidRecord, MissingData
 from benchmarks.metrics.intervals import bootstrap, paired
 from benchmarks.plan import Plan
-from benchmarks.records import Comparison, Evaluation, Metric, Record, Trainable, hash_of
+from benchmarks.records import Comparison, Evaluation, Metric, Record, Trainable, Training, hash_of
 
 log = logging.getLogger("benchmarks")
 
@@ -37,8 +37,9 @@ def cached(p: Plan, path: Path) -> Record | None:
 def run(p: Plan, path: Path, threads: int) -> Record:
     """Do a run and write its record to `path`, a failed one too.
 
-    KeyboardInterrupt leaves no record: finished stages and the search's journal are kept, and the same call goes on from
-    them. MissingData leaves none either: what is missing is said, and the same call goes on when it is there. Raises OSError where the record cannot be written.
+    KeyboardInterrupt leaves no record: finished stages, the last epoch and the search's journal are kept, and the same call
+    goes on from them. MissingData leaves none either: what is missing is said, and the same call goes on when it is there.
+    Raises OSError where the record cannot be written.
     """
     started = datetime.now(UTC).isoformat(timespec="seconds")
     where = environment(p.device, p.precision, threads)  # before the work: of the code that did it
@@ -85,7 +86,7 @@ def _work(p: Plan, threads: int) -> dict:
     torch.set_num_threads(1 if p.device == "cpu" else threads)  # the workers are the threads, see benchmarks.parallel
     weights, _ = backbones.verified_checkpoint(p.backbone)
     bench = Workbench(p, threads, weights)
-    trained = bench.trained().result["trainable"] if p.method != "base" else {"method": 0}
+    trained = bench.trained().result if p.method != "base" else {"trainable": {"method": 0}}
     if any(c.name == "train" and not c.cached for c in bench.costs):
         for name, job in p.jobs.items():  # made of weights that were lost or damaged: never mixed with the new ones
             if name not in ("train", "evaluate base"):
@@ -113,7 +114,8 @@ def _work(p: Plan, threads: int) -> dict:
         "evaluations": evaluations,
         "comparisons": comparisons,
         "search": found,
-        "trainable": Trainable(**trained),
+        "trainable": Trainable(**trained["trainable"]),
+        "training": Training(**trained["training"]) if "training" in trained else None,
         "stages": sorted(bench.costs, key=lambda c: list(p.jobs).index(c.name)),
     }
 

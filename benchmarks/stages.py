@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -23,6 +23,7 @@ from benchmarks.plan import Plan
 from benchmarks.progress import progress, progress_by_stage
 from benchmarks.records import ScreenedPair, Search, Stage
 from benchmarks.train import train
+from benchmarks.train_state import TrainState
 from chanswap import CacheError, FeatureCache, Scorer, Swap, random_swap, search
 
 log = logging.getLogger("benchmarks")
@@ -42,6 +43,7 @@ class Workbench:
     costs: list[Stage] = field(default_factory=list)
     _encoded: dict[tuple[str, int], Tensor] = field(default_factory=dict)
     _models: dict[str, tuple[Segmenter, Attachment]] = field(default_factory=dict)
+    _seen: set[bytes] | None = None
 
     def model(self, method: str) -> tuple[Segmenter, Attachment]:
         """The backbone with a method attached, frozen but for what the method trains; built once."""
@@ -66,19 +68,20 @@ class Workbench:
 
     def stage(self, name: str, job: store.Job, work: Callable[[], dict], files: tuple[str, ...] = ()) -> store.Kept:
         """Do a stage or read the kept one; note its cost either way."""
-        if found := store.kept(job):
-            self._note(name, found.cost, cached=True)
-            return found
-        with measured(self.plan.device) as cost:
-            result = work()
-        spent = {
-            "seconds": cost.seconds,
-            "threads": self.threads,
-            "peak_memory_mb": cost.peak_memory_mb,
-            "peak_gpu_mb": cost.peak_gpu_mb,
-        }
-        self._note(name, spent, cached=False)
-        return store.keep(job, result, spent, files)
+        with store.alone(job):  # another process that is at it is waited for, and its result read
+            if found := store.kept(job):
+                self._note(name, found.cost, cached=True)
+                return found
+            with measured(self.plan.device) as cost:
+                result = work()
+            spent = {
+                "seconds": cost.seconds,
+                "threads": self.threads,
+                "peak_memory_mb": cost.peak_memory_mb,
+                "peak_gpu_mb": cost.peak_gpu_mb,
+            }
+            self._note(name, spent, cached=False)
+            return store.keep(job, result, spent, files)
 
     def _note(self, name: str, cost: dict, cached: bool) -> None:
         if name not in {c.name for c in self.costs}:
@@ -97,16 +100,32 @@ class Workbench:
         segmenter, attachment = self.model(p.method)
         samples = data.load(p.dataset, "train", p.train_ids)
         job.folder.mkdir(parents=True, exist_ok=True)
+        state = TrainState(job.folder / "epoch.safetensors", job.key)
         features = None
         if not METHODS.get(p.method).trains_encoder:
-            features = self._embed(segmenter, samples, job.folder / "train.features", p.train_ids)
+            features = self._train_features(segmenter, samples, job.folder / "train.features")
         with progress(f"train {p.method}", p.protocol.training.epochs * len(samples), "images") as bar:
-            losses = train(segmenter, samples, p.protocol.training, p.seed, features, bar.step, self.workers)
-        state = dict(segmenter.sam.named_parameters())
-        save_file({n: state[n].detach().cpu().contiguous() for n in attachment.names}, job.folder / "weights.safetensors")
+            losses = train(segmenter, samples, p.protocol.training, p.seed, features, bar.step, self.workers, p.options, state)
+        named = dict(segmenter.sam.named_parameters())
+        artefact = job.folder / "weights.safetensors"
+        save_file({n: named[n].detach().cpu().contiguous() for n in attachment.names}, artefact)
+        state.remove()
         (job.folder / "train.features").unlink(missing_ok=True)
         own, besides = trainable(segmenter.sam, attachment)
-        return {"losses": losses, "trainable": {"method": own, "besides": besides}}
+        return {
+            "trainable": {"method": own, "besides": besides},
+            "training": {**asdict(p.options), "losses": losses, "artefact_bytes": artefact.stat().st_size},
+        }
+
+    def _train_features(self, segmenter: Segmenter, samples: Sequence[Sample], path: Path) -> FeatureCache:
+        """Encoder features of the training images, for a method that leaves the encoder alone. A killed training reads its own."""
+        try:
+            found = FeatureCache(path)
+            if found.ids == self.plan.train_ids:
+                return found
+        except (FileNotFoundError, CacheError):
+            pass
+        return self._embed(segmenter, samples, path, self.plan.train_ids)
 
     @property
     def workers(self) -> int:
@@ -240,9 +259,11 @@ class Workbench:
 
     def _known(self) -> set[bytes]:
         """Contents of the images that this run trained on or searched on. Ids cannot tell a copy under another name."""
-        p = self.plan
-        seen = p.train_ids if p.method != "base" else p.search_ids if p.swap else []
-        return set(each(_content, data.load(p.dataset, "train", seen), self.workers)) if seen else set()
+        if self._seen is None:
+            p = self.plan
+            seen = (p.train_ids if p.method != "base" else []) + (p.search_ids if p.swap else [])
+            self._seen = set(each(_content, data.load(p.dataset, "train", seen), self.workers)) if seen else set()
+        return self._seen
 
     def _variants(self, segmenter: Segmenter, sample: Sample, features: Tensor, method: str, swaps: list) -> dict[str, float]:
         item = segmenter.item(sample)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.files import home, write_atomically
+from benchmarks.files import home, sha256, write_atomically
 from benchmarks.records import hash_of
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ def kept(job: Job) -> Kept | None:
     try:
         value = json.loads(path.read_bytes())
         files = {name: job.folder / name for name in value["files"]}
-        whole = value["key"] == job.key and all(_sha256(files[n]) == digest for n, digest in value["files"].items())
+        whole = value["key"] == job.key and all(sha256(files[n]) == digest for n, digest in value["files"].items())
         if whole:
             return Kept(value["result"], value["cost"], files)
     except FileNotFoundError:
@@ -62,17 +63,29 @@ def kept(job: Job) -> Kept | None:
 
 def keep(job: Job, result: dict[str, Any], cost: dict[str, Any], files: tuple[str, ...] = ()) -> Kept:
     """Keep a finished stage. `files` name what the stage wrote into `job.folder`; stage.json comes last and makes it count."""
-    digests = {name: _sha256(job.folder / name) for name in files}
+    digests = {name: sha256(job.folder / name) for name in files}
     value = {"stage": job.stage, "key": job.key, "inputs": job.inputs, "result": result, "cost": cost, "files": digests}
     write_atomically(job.folder / "stage.json", json.dumps(value, indent=1) + "\n")
     return Kept(result, cost, {name: job.folder / name for name in files})
 
 
+@contextmanager
+def alone(job: Job) -> Iterator[None]:
+    """Wait until no other process of this machine is at this stage, and keep others waiting inside. A killed one lets go.
+
+    Where the file system knows no locks, nobody waits: work is then done twice, and both come to the same.
+    """
+    job.folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(job.folder.parent / f"{job.folder.name}.lock", "w") as file:
+        try:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)  # closing the file lets go
+        except (ImportError, OSError):
+            pass
+        yield
+
+
 def discard(job: Job) -> None:
     """Remove a stage, its journals included."""
     shutil.rmtree(job.folder, ignore_errors=True)
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

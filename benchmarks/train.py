@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 import random
-from collections.abc import Callable, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from benchmarks.backbones.sam import SINGLE, Item, Segmenter
 from benchmarks.backbones.sam_decode import decode
 from benchmarks.data.samples import Sample
 from benchmarks.errors import RunFailed
+from benchmarks.memory import checkpointed
+from benchmarks.options import Options
 from benchmarks.parallel import each
 from benchmarks.protocols import Training
+from benchmarks.train_state import TrainState
 
-SHARE = 2  # images whose gradient one worker computes at a time; fixed, so that sums have one order on every machine
+log = logging.getLogger("benchmarks")
+Example = tuple[int, Sample]  # its number in the training set, and itself
+AS_USUAL = Options()
+REMEMBERED = 2**30  # bytes of targets held between epochs; of a larger training set they are made again each time
 
 
 def target(segmenter: Segmenter, item: Item) -> Tensor:
@@ -37,6 +45,52 @@ def dice_ce(logits: Tensor, truth: Tensor) -> Tensor:
     return entropy + (1 - overlap / (p.sum((1, 2)) + truth.sum((1, 2)) + 1)).mean()
 
 
+class Prompts:
+    """Prompt embeddings and target of each training sample: (1, P, C), (1, C, h, w), (1, 4h, 4w). Made once where they fit."""
+
+    def __init__(self, segmenter: Segmenter, count: int):
+        side = 4 * segmenter.sam.prompt_encoder.image_embedding_size[0]
+        self._segmenter, self._keep = segmenter, count * side * side * 4 <= REMEMBERED
+        self._made: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
+
+    def of(self, k: int, sample: Sample) -> tuple[Tensor, Tensor, Tensor]:
+        if k in self._made:
+            return self._made[k]
+        item = self._segmenter.item(sample)
+        made = item.sparse, item.dense, target(self._segmenter, item)[None]
+        if self._keep:
+            self._made[k] = made
+        return made
+
+
+def orders(seed: int, count: int, epochs: int) -> list[list[int]]:
+    """The order of the samples in each epoch. Epoch n's does not depend on how many follow."""
+    random_order = random.Random(seed)
+    return [random_order.sample(range(count), count) for _ in range(epochs)]
+
+
+class _Reading(Sequence):
+    """Reads samples where it is asked, in this process or in a loader's."""
+
+    def __init__(self, samples: Sequence[Sample]):
+        self._samples = samples
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, k: int) -> Example:
+        return k, self._samples[k]
+
+
+def loaded(samples: Sequence[Sample], batches: list[list[int]], loaders: int) -> Iterator[list[Example]]:
+    """Batches of samples, in order; read ahead by `loaders` processes where there are any."""
+    reading = _Reading(samples)
+    if loaders == 0:
+        yield from ([reading[k] for k in batch] for batch in batches)
+        return
+    yield from DataLoader(reading, batch_sampler=batches, num_workers=loaders, collate_fn=list)
+
+
 def train(
     segmenter: Segmenter,
     samples: Sequence[Sample],
@@ -45,50 +99,60 @@ def train(
     features: Sequence[Tensor] | None = None,
     step: Callable[[int], None] = lambda done: None,
     workers: int = 1,
+    options: Options = AS_USUAL,
+    state: TrainState | None = None,
 ) -> list[float]:
     """Train whatever asks for a gradient. Returns the mean loss of each epoch.
 
     `features` of the samples, where the encoder is frozen: it is then never run. The order of the images comes from `seed`
-    alone, and a batch is always cut into the same shares, so the result does not depend on `workers`. The model stays in
-    eval mode throughout. Raises RunFailed where the loss is not finite, saying where.
+    alone, and a batch is always cut into the same micro-batches, so the result does not depend on `workers` or on
+    `options.loaders`. The model stays in eval mode throughout. With a `state`, every epoch but the last is kept there, and a
+    call after a kill goes on from it to the same weights; `step` is told of the epochs that are done already.
+    Raises RunFailed where the loss is not finite, saying where.
     """
-    parameters = [p for p in segmenter.sam.parameters() if p.requires_grad]
-    optimiser = torch.optim.Adam(parameters, lr=training.learning_rate, weight_decay=training.weight_decay)
-    order = random.Random(seed)
-    items = [segmenter.item(sample) for sample in samples]
-    targets = [target(segmenter, item) for item in items]
+    parameters = {name: p for name, p in segmenter.sam.named_parameters() if p.requires_grad}
+    optimiser = torch.optim.Adam(parameters.values(), lr=training.learning_rate, weight_decay=training.weight_decay)
+    losses = state.load(parameters, optimiser) if state else []
+    if losses:
+        log.info("training goes on after epoch %d of %d", len(losses), training.epochs)
+        step(len(losses) * len(samples))
+    prompts = Prompts(segmenter, len(samples))
 
-    def gradients(share: list[int]) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+    def gradients(share: list[Example]) -> tuple[Tensor, tuple[Tensor | None, ...]]:
         if features is None:
-            embeddings = segmenter.encode(torch.stack([segmenter.pixels(samples[k].image) for k in share]))
+            embeddings = segmenter.encode(torch.stack([segmenter.pixels(sample.image) for _, sample in share]))
         else:
-            embeddings = torch.stack([features[k].to(segmenter.device) for k in share])
-        sparse = torch.cat([items[k].sparse for k in share])
-        dense = torch.cat([items[k].dense for k in share])
+            embeddings = torch.stack([features[k].to(segmenter.device) for k, _ in share])
+        sparse, dense, targets = (torch.cat(parts) for parts in zip(*(prompts.of(k, sample) for k, sample in share)))
         with segmenter.autocast():
             logits, _ = decode(segmenter.sam, embeddings, sparse, dense, SINGLE)
-        loss = dice_ce(logits[:, 0].float(), torch.stack([targets[k] for k in share]))
-        return loss.detach(), torch.autograd.grad(loss, parameters, allow_unused=True)
+        loss = dice_ce(logits[:, 0].float(), targets)
+        return loss.detach(), torch.autograd.grad(loss, tuple(parameters.values()), allow_unused=True)
 
-    losses = []
-    for epoch in range(training.epochs):
-        turn = iter(order.sample(range(len(samples)), len(samples)))
-        total = 0.0
-        while batch := list(islice(turn, training.batch)):
-            shares = [batch[k : k + SHARE] for k in range(0, len(batch), SHARE)]
-            optimiser.zero_grad(set_to_none=True)
-            for share, (loss, parts) in zip(shares, each(gradients, shares, workers)):
-                if not torch.isfinite(loss):
-                    names = ", ".join(samples[k].id for k in share)
-                    raise RunFailed(
-                        f"the loss is {float(loss)} in epoch {epoch + 1} on {names}; try a lower learning rate or --precision float32"
-                    )
-                total += float(loss) * len(share)
-                for parameter, part in zip(parameters, parts):
-                    if part is not None:  # three of the four mask tokens take no part in the single mask
-                        part = part * (len(share) / len(batch))
-                        parameter.grad = part if parameter.grad is None else parameter.grad + part
-            optimiser.step()
-            step(len(batch))
-        losses.append(total / len(samples))
+    turns = orders(seed, len(samples), training.epochs)
+    lean = checkpointed(segmenter.sam) if options.activation_checkpointing and features is None else nullcontext()
+    with lean:
+        for epoch in range(len(losses), training.epochs):
+            turn, total = turns[epoch], 0.0
+            batches = [turn[k : k + training.batch] for k in range(0, len(turn), training.batch)]
+            for batch in loaded(samples, batches, options.loaders):
+                shares = [batch[k : k + options.micro_batch] for k in range(0, len(batch), options.micro_batch)]
+                optimiser.zero_grad(set_to_none=True)
+                for share, (loss, parts) in zip(shares, each(gradients, shares, workers)):
+                    if not torch.isfinite(loss):
+                        names = ", ".join(samples[k].id for k, _ in share)
+                        raise RunFailed(
+                            f"the loss is {float(loss)} in epoch {epoch + 1} on {names}; "
+                            "try a lower learning rate or --precision float32"
+                        )
+                    total += float(loss) * len(share)
+                    for parameter, part in zip(parameters.values(), parts):
+                        if part is not None:  # three of the four mask tokens take no part in the single mask
+                            part = part * (len(share) / len(batch))
+                            parameter.grad = part if parameter.grad is None else parameter.grad + part
+                optimiser.step()
+                step(len(batch))
+            losses.append(total / len(samples))
+            if state and epoch + 1 < training.epochs:
+                state.save(parameters, optimiser, losses)
     return losses

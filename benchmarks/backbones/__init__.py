@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import json
 from functools import lru_cache
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.catalog import Backbone
 from benchmarks.errors import MissingData
-from benchmarks.files import home
+from benchmarks.files import home, sha256
 
 SHIPPED = Path(__file__).parent / "checkpoints"
 
@@ -70,8 +69,5 @@ def build(backbone: Backbone, weights: Path | None):
 
 @lru_cache(maxsize=8)
 def _sha256(path: Path, modified: int, size: int) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(1 << 22):
-            digest.update(chunk)
-    return digest.hexdigest()
+    """Read again only when the file has changed."""
+    return sha256(path)

@@ -1,0 +1,67 @@
+"""What training leaves after each epoch, so that a killed run goes on from there to the same weights."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.files import write_atomically
+
+log = logging.getLogger("benchmarks")
+
+
+@dataclass(frozen=True)
+class TrainState:
+    """The file of one training: `key` names what is trained on what, and a file of another key is never read."""
+
+    path: Path
+    key: str
+
+    def save(self, parameters: dict[str, nn.Parameter], optimiser: torch.optim.Optimizer, losses: list[float]) -> None:
+        """Weights, the optimiser's moments and the epochs' losses so far, whole or not at all. Raises OSError."""
+        from safetensors.torch import save
+
+        tensors: dict[str, Tensor] = {}
+        for name, parameter in parameters.items():
+            tensors[f"weight {name}"] = parameter.detach()
+            for moment, value in optimiser.state.get(parameter, {}).items():
+                tensors[f"{moment} {name}"] = value
+        tensors = {name: tensor.cpu().contiguous().clone() for name, tensor in tensors.items()}
+        write_atomically(self.path, save(tensors, {"key": self.key, "losses": json.dumps(losses)}))
+
+    def load(self, parameters: dict[str, nn.Parameter], optimiser: torch.optim.Optimizer) -> list[float]:
+        """Put everything back and return the losses of the epochs that are done: [] where there is nothing to go on from."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                about = file.metadata() or {}
+                if about.get("key") != self.key:
+                    return []
+                losses = json.loads(about["losses"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}
+            weights = {name: tensors[f"weight {name}"] for name in parameters}
+        except FileNotFoundError:
+            return []
+        except (SafetensorError, OSError, ValueError, KeyError) as error:
+            log.warning("%s cannot be read (%s); training starts anew", self.path, error)
+            return []
+        state = optimiser.state_dict()
+        state["state"] = {}
+        for k, (name, parameter) in enumerate(parameters.items()):
+            with torch.no_grad():
+                parameter.copy_(weights[name])
+            moments = {key.split(" ", 1)[0]: tensor for key, tensor in tensors.items() if key.split(" ", 1)[1] == name}
+            moments.pop("weight")
+            if moments:
+                state["state"][k] = moments
+        optimiser.load_state_dict(state)
+        return losses
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
