@@ -53,15 +53,20 @@ def git(*words: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
+def changes() -> str | None:
+    """Uncommitted changes of the code, protocols and data cards, a line each; "" for none, None where git does not tell."""
+    return git("status", "--porcelain", "--", *_CODE)
+
+
 def environment(device: str, precision: str, threads: int) -> Environment:
     try:
         device_name = devices.name(device)
     except Exception:  # a driver that fails to answer must not cost the run
         device_name = device
-    changes = git("status", "--porcelain", "--", *_CODE)
+    changed = changes()
     return Environment(
         commit=git("rev-parse", "HEAD"),
-        dirty=None if changes is None else bool(changes),
+        dirty=None if changed is None else bool(changed),
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
         device=device_name,

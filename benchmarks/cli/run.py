@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 from pathlib import Path
 
-from benchmarks.errors import UsageError
+from benchmarks.cli import common
 
 log = logging.getLogger("benchmarks")
 EXAMPLES = """examples:
@@ -30,73 +29,37 @@ def register(commands) -> None:
     p.add_argument("--backbone", help="default: the protocol's first")
     p.add_argument("--seeds", default="0", help='comma-separated, or "all" for the protocol\'s own (default: 0)')
     p.add_argument("--limit", type=int, metavar="N", help="at most N test images; marks the record, which no board then shows")
-    p.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:N, mps")
-    p.add_argument("--precision", default="float32", choices=("float32", "bfloat16"), help="default: float32")
-    p.add_argument("--threads", type=int, help="default: the cores that nobody else keeps busy")
-    p.add_argument("--offline", action="store_true", help="let no library reach for the network")
-    p.add_argument("--force", action="store_true", help="do every stage again, kept or not")
-    p.add_argument("--dry-run", action="store_true", help="print the plan and stop")
-    p.add_argument("--verified", action="store_true", help="write into results/verified: clean tree and full test set only")
-    p.add_argument("--results", type=Path, help="results folder (default: the checkout's)")
-    p.add_argument("--leaderboard", type=Path, help="folder of the pages (default: leaderboard beside the results folder)")
+    common.add_flags(p)
     p.set_defaults(call=call)
 
 
 def call(args) -> int:
-    from benchmarks import threads as threading
-    from benchmarks.environment import git, project_root
+    from benchmarks import threads
     from benchmarks.plan import Request, describe, plan
 
-    threading.wait_passively()
-    if args.offline:
-        os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TRANSFORMERS_OFFLINE="1")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
-    if args.threads is not None and args.threads < 1:
-        raise UsageError(f"--threads must be at least 1, got {args.threads}")
+    common.prepare(args)
     request = Request(
-        args.task, args.method, args.protocol, args.dataset, args.backbone, args.limit, args.device, args.precision
+        args.task, args.method, args.protocol, args.dataset, args.backbone, args.limit, args.device, args.precision,
+        common.options(args),
     )  # fmt: skip
     first = plan(request, 0)
-    log.info("%s", _first_line(first))
-    seeds = _seeds(args.seeds, first.protocol.seeds)
-    plans = [plan(request, seed) for seed in seeds]
+    log.info("%s", common.first_line(first))
+    seeds = common.seeds(args.seeds, first.protocol.seeds)
+    plans = [first if seed == 0 else plan(request, seed) for seed in seeds]
     if args.dry_run:
         print("\n".join(describe(p) for p in plans))
         return 0
-    results = args.results or project_root() / "results"
-    if args.verified and args.limit:
-        raise UsageError("--verified wants the full test set; leave --limit out")
-    if args.verified and git("status", "--porcelain", "--", "chanswap", "benchmarks", "datasets", "pyproject.toml") != "":
-        raise UsageError("--verified wants a clean git checkout; commit your changes first")
-    tier = results / ("verified" if args.verified else "community")
-    used = threading.choose(args.threads)
-    made, failed, fresh = [], 0, False
+    results, tier, leaderboard = common.folders(args, limited=args.limit is not None)
+    used = threads.choose(args.threads)
+    made, fresh = [], False
     for p in plans:
         record, was_cached = _one(p, tier / p.file_name, used, args.force)
         made.append(record)
-        failed += record.status == "failed"
         fresh = fresh or not was_cached
-    _tables(made, tier, first)
-    _refresh(results, args.leaderboard or results.parent / "leaderboard", fresh)
-    return 1 if failed else 0
-
-
-def _first_line(p) -> str:
-    line = f"Protocol {p.protocol.name}: {p.why}. It is {p.protocol.summary}"
-    return line + ("; its numbers never stand in for the paper's." if p.protocol.name == "mini-v1" else ".")
-
-
-def _seeds(text: str, own: tuple[int, ...]) -> list[int]:
-    if text == "all":
-        return list(own)
-    try:
-        seeds = [int(x) for x in text.split(",")]
-    except ValueError:
-        raise UsageError(f'--seeds takes whole numbers such as 0,1,2, or "all"; got {text!r}') from None
-    if len(set(seeds)) != len(seeds) or min(seeds) < 0:
-        raise UsageError(f"--seeds must differ and be 0 or more; got {text!r}")
-    return seeds
+    _tables(made, tier)
+    if fresh or not leaderboard.exists():
+        common.refresh(results, leaderboard)
+    return 1 if any(record.status == "failed" for record in made) else 0
 
 
 def _one(p, path: Path, threads: int, force: bool):
@@ -108,7 +71,7 @@ def _one(p, path: Path, threads: int, force: bool):
             store.discard(job)
     elif record := cached(p, path):
         log.info("%s, seed %d: cached, all stages done %s; --force does them again", p.method_name, p.seed, record.started)
-        log.info("record: %s", _near(path))
+        log.info("record: %s", common.near(path))
         return record, True
     ready = [name for name in p.jobs if p.done(name)]
     log.info(
@@ -117,35 +80,25 @@ def _one(p, path: Path, threads: int, force: bool):
     if ready:
         log.info("kept from earlier calls: %s", ", ".join(ready))
     record = run(p, path, threads)
-    log.info("record: %s", _near(path))
+    log.info("record: %s", common.near(path))
     return record, False
 
 
-def _tables(made: list, tier: Path, p) -> None:
-    """The comparison with every other finished record of the same data, and what this call's stages cost."""
-    from benchmarks.board import tables
-    from benchmarks.board.text import terminal
+def _tables(made: list, tier: Path) -> None:
+    """The comparison with every other finished record of the same board and device, and what this call's stages cost."""
+    from benchmarks.board.collect import board_of
 
     done = [r for r in made if r.status == "done"]
     if not done:
         return
-    mine = {(r.spec.method, r.spec.seed) for r in done}
-    others = [
+    mine, board, device = {(r.spec.method, r.spec.seed) for r in done}, board_of(done[0], tier.name), done[0].environment.device
+    beside = [
         r
-        for r in _finished(tier / p.protocol.name / p.dataset.name)
-        if r.protocol_hash == p.protocol.hash and r.weights == done[0].weights and r.data == p.data and r.spec.backbone == p.backbone.name and r.spec.limit == p.limit and r.spec.precision == p.precision
-        and r.environment.device == done[0].environment.device and (r.spec.method, r.spec.seed) not in mine
-    ]  # fmt: skip
-    shown = done + others
+        for r in _finished(tier / done[0].spec.protocol / done[0].spec.dataset)
+        if board_of(r, tier.name) == board and r.spec.limit == done[0].spec.limit and r.environment.device == device
+    ]
     print()
-    print(terminal(tables.summary(shown)))
-    if any(r.search for r in done):
-        print()
-        print(terminal(tables.search_table(done)))
-    for r in done:
-        print()
-        for table in tables.cost([r]):
-            print(terminal(table))
+    common.tables(done, [r for r in beside if (r.spec.method, r.spec.seed) not in mine])
 
 
 def _finished(folder: Path) -> list:
@@ -162,23 +115,3 @@ def _finished(folder: Path) -> list:
         if record.status == "done":
             found.append(record)
     return found
-
-
-def _refresh(results: Path, leaderboard: Path, fresh: bool) -> None:
-    from benchmarks.board.build import build
-
-    if not fresh and leaderboard.exists():
-        return
-    try:
-        pages = build(results, leaderboard)
-    except OSError as error:
-        log.warning("the pages in %s were not refreshed (%s); run: python -m benchmarks board build", leaderboard, error.strerror)
-        return
-    log.info("leaderboard: %d pages in %s", len(pages), _near(leaderboard))
-
-
-def _near(path: Path) -> str:
-    try:
-        return str(path.resolve().relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)

@@ -7,6 +7,8 @@ import json
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 
+from benchmarks.cli import common
+
 EXAMPLES = """examples:
   python -m benchmarks show mini-v1
   python -m benchmarks show dora
@@ -57,8 +59,6 @@ def _entry(name: str) -> None:
 
 def _record(path: Path) -> None:
     from benchmarks import records
-    from benchmarks.board import tables
-    from benchmarks.board.text import terminal
 
     record = records.read(path)
     on = record.environment
@@ -72,10 +72,4 @@ def _record(path: Path) -> None:
     if record.status == "failed":
         print(f"  error: {record.error}")
         return
-    print(terminal(tables.summary([record])))
-    if record.search:
-        print()
-        print(terminal(tables.search_table([record])))
-    for table in tables.cost([record]):
-        print()
-        print(terminal(table))
+    common.tables([record])

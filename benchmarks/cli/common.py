@@ -1,0 +1,119 @@
+"""What `run` and `sweep` have in common: flags of a computation, where records go, what is shown after."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+from benchmarks.errors import UsageError
+
+log = logging.getLogger("benchmarks")
+
+
+def add_flags(p) -> None:
+    """Flags of how, not of what."""
+    p.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:N, mps")
+    p.add_argument("--precision", default="float32", choices=("float32", "bfloat16"), help="default: float32")
+    p.add_argument(
+        "--micro-batch", type=int, metavar="N", help="images whose gradient is computed at once; the batch is accumulated"
+    )
+    p.add_argument(
+        "--activation-checkpointing", action="store_true", help="train in less memory: compute the encoder's blocks twice"
+    )
+    p.add_argument("--loaders", type=int, default=0, metavar="N", help="processes that read training images ahead (default: 0)")
+    p.add_argument("--threads", type=int, help="default: the cores that nobody else keeps busy")
+    p.add_argument("--offline", action="store_true", help="let no library reach for the network")
+    p.add_argument("--force", action="store_true", help="do every stage again, kept or not")
+    p.add_argument("--dry-run", action="store_true", help="print the plan and stop")
+    p.add_argument("--verified", action="store_true", help="write into results/verified: clean tree and full test set only")
+    p.add_argument("--results", type=Path, help="results folder (default: the checkout's)")
+    p.add_argument("--leaderboard", type=Path, help="folder of the pages (default: leaderboard beside the results folder)")
+
+
+def prepare(args) -> None:
+    """Before anything imports torch. Raises UsageError for flags that do not go together."""
+    from benchmarks import threads
+
+    threads.wait_passively()
+    if args.offline:
+        os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TRANSFORMERS_OFFLINE="1")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    if args.threads is not None and args.threads < 1:
+        raise UsageError(f"--threads must be at least 1, got {args.threads}")
+
+
+def options(args):
+    from benchmarks.options import Options
+
+    return Options(
+        Options.micro_batch if args.micro_batch is None else args.micro_batch, args.activation_checkpointing, args.loaders
+    )
+
+
+def folders(args, limited: bool = False) -> tuple[Path, Path, Path]:
+    """(results, the tier's folder in it, leaderboard). Raises UsageError where --verified is not to be had."""
+    from benchmarks.environment import changes, project_root
+
+    results = args.results or project_root() / "results"
+    if args.verified and limited:
+        raise UsageError("--verified wants the full test set; leave --limit out")
+    if args.verified and changes() != "":
+        raise UsageError("--verified wants a clean git checkout; commit your changes first")
+    tier = results / ("verified" if args.verified else "community")
+    return results, tier, args.leaderboard or results.parent / "leaderboard"
+
+
+def seeds(text: str, own: tuple[int, ...]) -> list[int]:
+    """The seeds that --seeds means; `own` are the protocol's."""
+    if text == "all":
+        return list(own)
+    try:
+        chosen = [int(x) for x in text.split(",")]
+    except ValueError:
+        raise UsageError(f'--seeds takes whole numbers such as 0,1,2, or "all"; got {text!r}') from None
+    if len(set(chosen)) != len(chosen) or min(chosen) < 0:
+        raise UsageError(f"--seeds must differ and be 0 or more; got {text!r}")
+    return chosen
+
+
+def tables(done: list, beside: list = ()) -> None:
+    """Print the comparison of finished records of one board, the swaps of `done`, and what their stages cost."""
+    from benchmarks.board import tables
+    from benchmarks.board.text import terminal
+
+    print(terminal(tables.summary([*done, *beside])))
+    if any(r.search for r in done):
+        print()
+        print(terminal(tables.search_table(done)))
+    for record in done:
+        for table in tables.cost([record]):
+            print()
+            print(terminal(table))
+
+
+def first_line(plan) -> str:
+    """Which protocol, why, and what it is."""
+    line = f"Protocol {plan.protocol.name}: {plan.why}. It is {plan.protocol.summary}"
+    return line + ("; its numbers never stand in for the paper's." if plan.protocol.name == "mini-v1" else ".")
+
+
+def refresh(results: Path, leaderboard: Path) -> None:
+    """Make the pages again. That they cannot be written costs no run."""
+    from benchmarks.board.build import build
+
+    try:
+        pages = build(results, leaderboard)
+    except OSError as error:
+        log.warning("the pages in %s were not refreshed (%s); run: python -m benchmarks board build", leaderboard, error.strerror)
+        return
+    log.info("leaderboard: %d pages in %s", len(pages), near(leaderboard))
+
+
+def near(path: Path) -> str:
+    """A path as short as it can be said from here."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
