@@ -76,10 +76,35 @@ class _Bar:
         self._bar.close()
 
 
+class _Silent:
+    def step(self, count: int = 1) -> None:
+        pass
+
+    def to(self, done: int, total: int | None = None) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+_silent = False
+
+
 @contextmanager
-def progress(name: str, total: int, unit: str) -> Iterator[_Lines | _Bar]:
+def silent() -> Iterator[None]:
+    """Inside, nothing is shown: for a process among several on one terminal."""
+    global _silent
+    before, _silent = _silent, True
+    try:
+        yield
+    finally:
+        _silent = before
+
+
+@contextmanager
+def progress(name: str, total: int, unit: str) -> Iterator[_Lines | _Bar | _Silent]:
     """A progress display with `step(count)` and `to(done, total)`, closed at the end of the block."""
-    shown = _Bar(name, total, unit) if sys.stderr.isatty() else _Lines(name, total, unit)
+    shown = _Silent() if _silent else _Bar(name, total, unit) if sys.stderr.isatty() else _Lines(name, total, unit)
     try:
         yield shown
     finally:

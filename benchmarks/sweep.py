@@ -1,0 +1,134 @@
+"""A sweep: many runs from one call, several at a time, each in a process of its own. Imports no torch here.
+
+Runs of one trained model (a method with and without swap, one dataset, one seed) are a *group*: one process does them one after
+the other and shares what it has in memory. Groups share what is kept: a stage that two need is done by one (`store.alone`).
+On a CPU a process of one thread each wastes least: threads of one process wait for each other's interpreter.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from benchmarks import store
+from benchmarks.catalog import METHODS
+from benchmarks.plan import Plan
+
+log = logging.getLogger("benchmarks")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run of a sweep ended: done, cached (its record was there) or failed, with the error in a line."""
+
+    plan: Plan
+    status: str
+    seconds: float
+    error: str | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.plan.dataset.name} {self.plan.method_name} seed {self.plan.seed}"
+
+
+def groups(plans: Iterable[Plan]) -> list[list[Plan]]:
+    """Plans by trained model. In a group the swap comes first: it makes all that the plain run then reads. Groups without
+    training come first of all, since every other one reads their evaluation of the bare model."""
+
+    def model(p: Plan) -> tuple:
+        return (p.method != "base", p.seed, p.dataset.name, p.backbone.name, list(METHODS).index(p.method))
+
+    ordered = sorted(plans, key=lambda p: (model(p), not p.swap))
+    return [list(group) for _, group in groupby(ordered, key=model)]
+
+
+def sweep(plans: list[Plan], tier: Path, jobs: int, threads: int, force: bool, said: Callable[[Outcome], None]) -> list[Outcome]:
+    """Do every plan, `jobs` groups at a time with `threads` threads each, and write each record under `tier`.
+
+    A run that fails leaves its record and the sweep goes on; so it does when a process dies, with the runs of its group
+    counted as failed. `said` hears of each outcome as it comes. KeyboardInterrupt stops it: what is finished is kept.
+    """
+    waiting, outcomes = groups(plans), []
+
+    def hear(found: list[Outcome]) -> None:
+        for outcome in found:
+            outcomes.append(outcome)
+            said(outcome)
+
+    while waiting:
+        # A fresh interpreter each: torch's threads and a GPU do not survive a fork.
+        pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _begin, (threads, log.getEffectiveLevel()))
+        running = {}
+        try:
+            while waiting or running:
+                while waiting and len(running) < jobs:
+                    group = waiting.pop(0)
+                    running[pool.submit(_group, group, tier, threads, force)] = group
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    hear(future.result())
+                    del running[future]
+        except BrokenProcessPool:
+            # Nobody tells which process died, and all of the pool end with it: what was running is tried again, alone.
+            lost = list(running.values())
+            log.warning("a process of the sweep died (out of memory?); its runs are tried once more, one at a time")
+            pool.shutdown()
+            for group in lost:
+                hear(_alone(group, tier, threads, force))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        else:
+            pool.shutdown()
+    return outcomes
+
+
+def _alone(group: list[Plan], tier: Path, threads: int, force: bool) -> list[Outcome]:
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin, (threads, log.getEffectiveLevel())) as pool:
+        try:
+            return pool.submit(_group, group, tier, threads, force).result()
+        except BrokenProcessPool:
+            return [
+                Outcome(p, "failed", 0.0, "its process died twice; look at the system's log for what killed it") for p in group
+            ]
+
+
+def _begin(threads: int, level: int) -> None:
+    """In a new process: threads before torch is imported, warnings alone (bars of several processes would overwrite each other)."""
+    import os
+    import sys
+
+    from benchmarks import threads as threading
+
+    threading.wait_passively()
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    logging.basicConfig(level=max(level, logging.WARNING), format="%(message)s", stream=sys.stderr, force=True)
+
+
+def _group(group: list[Plan], tier: Path, threads: int, force: bool) -> list[Outcome]:
+    from benchmarks.progress import silent
+    from benchmarks.runner import cached, run
+
+    if force:
+        for job in {job.key: job for p in group for name, job in p.jobs.items() if name != "evaluate base"}.values():
+            store.discard(job)
+    found = []
+    with silent():
+        for p in group:
+            path, begun = tier / p.file_name, time.monotonic()
+            if not force and cached(p, path):
+                found.append(Outcome(p, "cached", 0.0))
+                continue
+            try:
+                record = run(p, path, threads)
+                status, error = record.status, record.error
+            except Exception as failure:  # missing data, a full disk: this cell's fault, not the sweep's
+                status, error = "failed", f"{type(failure).__name__}: {failure}".splitlines()[0]
+            found.append(Outcome(p, status, time.monotonic() - begun, error))
+    return found
