@@ -115,8 +115,13 @@ BACKBONES.add(
 
 METHODS.add("base", "benchmarks.methods.base:Base")
 METHODS.add("decoder", "benchmarks.methods.decoder:Decoder")
+METHODS.add("encoder", "benchmarks.methods.encoder:Encoder")
+METHODS.add("medsam", "benchmarks.methods.medsam:MedSam")
+METHODS.add("adapter", "benchmarks.methods.adapter:Adapter")
 METHODS.add("lora", "benchmarks.methods.low_rank:Lora")
 METHODS.add("dora", "benchmarks.methods.low_rank:Dora")
+METHODS.add("cobot", "benchmarks.methods.cobot:Cobot")
+METHODS.add("sam-parser", "benchmarks.methods.sam_parser:SamParser")
 
 SWAP = "+swap"
 

@@ -1,4 +1,4 @@
-"""The contract of every registered method, and exact counts on the real SAM ViT-B."""
+"""The contract of every registered method."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import copy
 import pytest
 import torch
 from safetensors.torch import load, save
-from segment_anything import build_sam_vit_b
 
 from benchmarks.backbones import sam_mini
 from benchmarks.backbones.sam import Segmenter
@@ -131,14 +130,6 @@ def test_frozen_encoder_may_be_read_from_memory(name):
         weights.append({n: p.detach() for n, p in segmenter.sam.named_parameters() if n in attachment.names})
     for n in weights[0]:
         torch.testing.assert_close(weights[0][n], weights[1][n], atol=1e-4, rtol=1e-3)
-
-
-@pytest.mark.parametrize("name, own", [("base", 0), ("decoder", 4_058_340), ("lora", 147_456), ("dora", 165_888)])
-def test_counts_on_the_real_vit_b(name, own):
-    segmenter, attachment = attached(name, build_sam_vit_b())
-    found, besides = trainable(segmenter.sam, attachment)
-    assert found == own == METHODS.get(name)().count(segmenter.sam)
-    assert besides == ({"mask_decoder": 4_058_340} if name in ("lora", "dora") else {})
 
 
 def test_swap_is_a_suffix_of_every_method_and_nothing_else_is():

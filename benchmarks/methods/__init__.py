@@ -47,26 +47,27 @@ class Method:
         raise NotImplementedError
 
 
-def freeze(sam: nn.Module, attachment: Attachment) -> None:
+def freeze(model: nn.Module, attachment: Attachment) -> None:
     """Only the attachment's parameters ask for a gradient; the model is in eval mode (no dropout, no running statistics).
 
     Raises KeyError for a name that the model does not have, ValueError for what a run could not obey.
     """
-    parameters = dict(sam.named_parameters())
+    parameters = dict(model.named_parameters())
     for name in attachment.names:
         parameters[name]
     wanted = set(attachment.names)
-    if prompts := sorted(name for name in wanted if name.startswith("prompt_encoder.")):
+    if prompts := sorted(name for name in wanted if name.partition(".")[0] in ("prompt_encoder", "sam_prompt_encoder")):
         raise ValueError(f"the prompt encoder is never trained here (its embeddings are computed once): {', '.join(prompts)}")
-    decoder = sam.mask_decoder
-    if decoder._forward_hooks or decoder._forward_pre_hooks or "forward" in vars(decoder):
-        raise ValueError("the mask decoder's own forward is not called; change the modules inside it instead")
+    for part in ("mask_decoder", "sam_mask_decoder"):
+        decoder = getattr(model, part, None)
+        if decoder is not None and (decoder._forward_hooks or decoder._forward_pre_hooks or "forward" in vars(decoder)):
+            raise ValueError("the mask decoder's own forward is not called; change the modules inside it instead")
     for name, parameter in parameters.items():
         parameter.requires_grad_(name in wanted)
-    sam.eval()
+    model.eval()
 
 
-def trainable(sam: nn.Module, attachment: Attachment) -> tuple[int, dict[str, int]]:
+def trainable(model: nn.Module, attachment: Attachment) -> tuple[int, dict[str, int]]:
     """Trained parameters: the method's own, and what is trained besides, by part."""
-    size = {name: parameter.numel() for name, parameter in sam.named_parameters()}
+    size = {name: parameter.numel() for name, parameter in model.named_parameters()}
     return sum(size[n] for n in attachment.own), {part: sum(size[n] for n in names) for part, names in attachment.besides.items()}

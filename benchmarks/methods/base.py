@@ -10,8 +10,8 @@ class Base(Method):
     summary = "the frozen model, nothing trained"
     trains_encoder = False
 
-    def attach(self, sam) -> Attachment:
+    def attach(self, model) -> Attachment:
         return Attachment()
 
-    def count(self, sam) -> int:
+    def count(self, model) -> int:
         return 0

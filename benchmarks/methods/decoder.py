@@ -1,22 +1,26 @@
-"""`decoder`: the mask decoder trained, the encoders frozen."""
+"""`decoder`: the mask decoder trained (on DINOv2 the linear head), the encoders frozen: the paper's Decoder-only row."""
 
 from __future__ import annotations
 
+from benchmarks.backbones.anatomy import decoder_names, decoder_of
 from benchmarks.methods import Attachment, Method
 
 
-def mask_decoder_names(sam) -> tuple[str, ...]:
-    """Every parameter of the mask decoder: 4,058,340 of SAM's, whatever the size of its encoder."""
-    return tuple(f"mask_decoder.{name}" for name, _ in sam.mask_decoder.named_parameters())
-
-
 class Decoder(Method):
+    """On SAM 2 the decoder's own `conv_s0` and `conv_s1`, through which the high-resolution maps go, are trained too."""
+
     name = "decoder"
-    summary = "the mask decoder trained"
+    summary = "the mask decoder or head trained, the encoder frozen"
     trains_encoder = False
 
-    def attach(self, sam) -> Attachment:
-        return Attachment(own=mask_decoder_names(sam))
+    def attach(self, model) -> Attachment:
+        return Attachment(own=decoder_names(model))
 
-    def count(self, sam) -> int:
-        return sum(p.numel() for p in sam.mask_decoder.parameters())
+    def count(self, model) -> int:
+        """4,058,340 of SAM's, whatever the size of its encoder. The paper's 4,057 K leaves out the IoU and mask tokens."""
+        return sum(p.numel() for p in model.get_submodule(decoder_of(model)).parameters())
+
+
+def decoder_besides(model) -> dict[str, tuple[str, ...]]:
+    """The decoder or head as what a method trains besides its own part."""
+    return {decoder_of(model): decoder_names(model)}
