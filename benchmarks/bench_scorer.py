@@ -66,7 +66,12 @@ def measure(
             features = [segmenter.encode(segmenter.pixels(s.image)[None])[0].cpu() for s in samples]
     one = Scorer(features, lambda x, k: literal_score(segmenter, x, items[k]), device=device)
     own = replace(one, evaluate=lambda x, k: segmenter.score(x, items[k]))
-    many = replace(own, batch=batch or SEARCH_BATCH, workers=threads if device == "cpu" else 1)
+    many = replace(
+        own,
+        evaluate_pairs=segmenter.pair_scorer(features, items),
+        batch=batch or SEARCH_BATCH,
+        workers=threads if device == "cpu" else 1,
+    )
     swaps = [random_swap(backbone.channels, 1, seed) for seed in range(pairs)]
     times: dict[str, list[float]] = {"literal": [], "own": [], "many": []}
     tables = {}

@@ -177,6 +177,7 @@ class Workbench:
                 batch=SEARCH_BATCH,
                 workers=self.workers,
                 device=p.device,
+                evaluate_pairs=segmenter.pair_scorer(cache, items),
             )
             job.folder.mkdir(parents=True, exist_ok=True)
             with progress_by_stage("search", "passes") as show:

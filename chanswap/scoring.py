@@ -25,7 +25,7 @@ class Scorer:
     features: one tensor (C, ...) an image (a list, or a `FeatureCache`). evaluate(x, image) takes B versions of the features
     of image number `image`, (B, C, ...), and returns B scores, higher is better. `batch` is the largest B; it is halved for
     as long as memory runs out. `workers` > 1 scores blocks in that many threads, each with one intra-op thread: no barrier
-    between cores, so a busy neighbour costs its own share and no more. `evaluate` must then be safe to call from threads.
+    between cores, so a busy neighbour costs its own share and no more. What evaluates must then be safe to call from threads.
     """
 
     features: Sequence[Tensor]
@@ -33,6 +33,7 @@ class Scorer:
     batch: int = 64
     workers: int = 1
     device: torch.device | str = "cpu"
+    evaluate_pairs: Callable[[Tensor, int], Tensor] | None = None
 
     def __post_init__(self):
         if self.batch < 1 or self.workers < 1 or not len(self.features):
@@ -121,28 +122,33 @@ def score_one_by_one(scorer: Scorer, candidates: Iterable[Swap], images: Iterabl
 def _block(scorer: Scorer, candidates: Tensor, image: int, start: int, stop: Event | None = None) -> Tensor:
     """Scores of one block. Runs in a worker thread, and gives up between two batches once `stop` is set."""
     wanted = candidates[start : start + BLOCK].to(scorer.device)
-    features = scorer.features[image].to(scorer.device)
     batch, parts, position = scorer.batch, [], 0
     with torch.inference_mode():
         while position < len(wanted) and not (stop and stop.is_set()):
-            index = sources(wanted[position : position + batch], scorer.channels)
+            some = wanted[position : position + batch]
             try:
-                versions = features.index_select(0, index.flatten()).view(*index.shape, *features.shape[1:])
-                scores = scorer.evaluate(versions, image)
+                scores = scorer.evaluate_pairs(some, image) if scorer.evaluate_pairs else _materialised(scorer, some, image)
             except torch.OutOfMemoryError:
                 if batch == 1:
                     raise
                 batch = batch // 2
                 continue
-            if scores.shape != (len(index),):
+            if scores.shape != (len(some),):
                 raise ValueError(
-                    f"evaluate returned {tuple(scores.shape)} for {len(index)} versions; it must return one score each"
+                    f"evaluate returned {tuple(scores.shape)} for {len(some)} versions; it must return one score each"
                 )
             if not torch.isfinite(scores).all():
                 raise ValueError(f"evaluate returned a score that is not finite for image {image}; the search would choose it")
             parts.append(scores.float().cpu())
-            position += len(index)
+            position += len(some)
     return torch.cat(parts) if parts else torch.empty(0)
+
+
+def _materialised(scorer: Scorer, candidates: Tensor, image: int) -> Tensor:
+    """Scores of candidates (B, K, 2) by running the model on B versions of the features."""
+    features = scorer.features[image].to(scorer.device)
+    index = sources(candidates, scorer.channels)
+    return scorer.evaluate(features.index_select(0, index.flatten()).view(*index.shape, *features.shape[1:]), image)
 
 
 def _run(scorer: Scorer, candidates: Tensor, todo: list[tuple[int, int]]):

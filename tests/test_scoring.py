@@ -80,6 +80,42 @@ def test_score_equals_the_literal_loop(workers, problem, batch, block):
             assert table[image, column] == toy(features[list(swap.source)][None], image)[0]
 
 
+def by_pairs(toy: Toy):
+    """`evaluate_pairs` of a toy, by plain loops."""
+
+    def evaluate(pairs, image):
+        made = [Swap([p for p in rows if p[0] >= 0], channels=len(toy.features[image])) for rows in pairs.tolist()]
+        return torch.cat([toy(swap(toy.features[image], axis=0)[None], image) for swap in made])
+
+    return evaluate
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@settings(max_examples=30)
+@given(problems(), st.integers(1, 9))
+def test_a_shorter_way_is_given_the_pairs_themselves(workers, problem, batch):
+    toy, swaps = problem
+    scorer = Scorer(toy.features, None, batch, workers, evaluate_pairs=by_pairs(toy))  # `evaluate` is then never called
+    assert torch.equal(score(scorer, swaps), score_one_by_one(toy.scorer(), swaps))
+
+
+def test_memory_that_a_shorter_way_lacks_halves_its_batch_too():
+    toy, sizes = Toy(4, 2), []
+    plain = by_pairs(toy)
+
+    def evaluate(pairs, image):
+        sizes.append(len(pairs))
+        if len(pairs) > 3:
+            raise torch.OutOfMemoryError
+        return plain(pairs, image)
+
+    swaps = [random_swap(4, 2, seed) for seed in range(10)]
+    assert torch.equal(
+        score(Scorer(toy.features, None, 12, evaluate_pairs=evaluate), swaps), score_one_by_one(toy.scorer(), swaps)
+    )
+    assert max(size for size in sizes if size <= 3) == 3 and 10 in sizes
+
+
 def test_the_literal_loop_on_some_images():
     toy = Toy(4, 3)
     swaps = [random_swap(4, 2, seed) for seed in range(5)]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.backbones import sam_pairs, sam_reassociated
 from benchmarks.backbones.sam_decode import decode
-from benchmarks.backbones.upsampled import above_zero, phases
+from benchmarks.backbones.upsampled import above_zero, phases, whole
 from benchmarks.data.samples import Sample, interior_point
 from benchmarks.metrics.iou import iou
 
@@ -100,12 +103,30 @@ class Segmenter:
 
     def score(self, features: Tensor, item: Item) -> Tensor:
         """IoU (B,) of the single mask of features (B, C, h, w): what a search maximises and a test reports."""
-        factor = self._factor(item)
-        if factor is None:
-            logits, _ = self.logits(features, item)
-            return iou(self.full_size(logits, item)[:, 0].gt_(0), item.truth)
-        logits, _ = self.logits(features, item, tiled=True)
-        return iou(above_zero(logits[:, 0], factor), item.truth_in_phases(factor))
+        return self._overlap(self.logits(features, item, tiled=True)[0], item)
+
+    def _overlap(self, tiled: Tensor, item: Item) -> Tensor:
+        """IoU (B,) of the first mask of logits (B, T, 4, 4, h, w)."""
+        if factor := self._factor(item):
+            return iou(above_zero(tiled[:, 0], factor), item.truth_in_phases(factor))
+        return iou(self.full_size(whole(tiled), item)[:, 0].gt_(0), item.truth)
+
+    def pair_scorer(self, features: Sequence[Tensor], items: Sequence[Item]) -> Callable[[Tensor, int], Tensor] | None:
+        """A function of candidates (B, K, 2) and an image's number: `score` of that image's features (C, h, w) replaced so, by
+        a shorter way, equal up to rounding. None where there is none: in half precision, or with layers not the library's."""
+        if self.precision != "float32" or not sam_reassociated.possible(self.sam.mask_decoder):
+            return None
+
+        @lru_cache(maxsize=8)  # as many as workers are at; an image is prepared in less time than one batch takes
+        def prepared(image: int) -> sam_pairs.FirstLayer:
+            item = items[image]
+            return sam_pairs.prepare(self.sam, features[image].to(self.device), item.sparse, item.dense, self._position)
+
+        def score(pairs: Tensor, image: int) -> Tensor:
+            size = self._position.shape[-2:]
+            return self._overlap(sam_pairs.decode_pairs(self.sam, prepared(image), pairs, SINGLE, size), items[image])
+
+        return score
 
     def best_of_three(self, features: Tensor, item: Item) -> Tensor:
         """IoU (B,) of the ambiguity mask that the model itself scores best: the control for `base`."""

@@ -44,15 +44,23 @@ def possible(decoder: nn.Module) -> bool:
 
 
 def tokens_and_keys(
-    transformer: TwoWayTransformer, keys: Tensor, position: Tensor, prompt: Tensor, wanted: list[int]
+    transformer: TwoWayTransformer,
+    keys: Tensor,
+    position: Tensor,
+    prompt: Tensor,
+    wanted: list[int],
+    queries: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """What `TwoWayTransformer.forward` returns: tokens (B, W, C), the `wanted` ones alone, and image tokens (B, C, N).
 
     keys (B, C, N): image tokens; position (C, N): their positional encoding; prompt (B or 1, T, C): learned and prompt tokens.
     One prompt for the whole batch is carried as one until it has looked at the images. `keys` is overwritten.
+    With `queries` (B, T, C) the first layer is done: they and `keys` are what it left.
     """
-    queries, scratch = prompt, torch.empty_like(keys)  # one buffer for all that is only looked at: it stays in the core's cache
-    for layer in transformer.layers:
+    layers = transformer.layers if queries is None else transformer.layers[1:]
+    queries = prompt if queries is None else queries
+    scratch = torch.empty_like(keys)  # one buffer for all that is only looked at: it stays in the core's cache
+    for layer in layers:
         if layer.skip_first_layer_pe:
             queries = layer.self_attn(q=queries, k=queries, v=queries)
         else:
@@ -63,7 +71,7 @@ def tokens_and_keys(
         queries = layer.norm2(queries + _to_image(layer.cross_attn_token_to_image, queries + prompt, placed, keys))
         queries = layer.norm3(queries + layer.mlp(queries))
         keys = _to_tokens(layer.cross_attn_image_to_token, placed, queries + prompt, queries, keys)
-        keys = _normalise(keys, layer.norm4, scratch)
+        keys = normalise(keys, layer.norm4, scratch)
     # Nobody looks at the other tokens any more.
     queries, prompt = queries[:, wanted], prompt[:, wanted]
     placed = torch.add(keys, position, out=scratch)
@@ -96,7 +104,7 @@ def _to_image(attention: Attention, queries: Tensor, placed: Tensor, keys: Tenso
     """Tokens (B, T, C) attend to image tokens (B, C, N); `placed` are those with their position, `keys` without."""
     heads = attention.num_heads
     q = attention.q_proj(queries)
-    asked = _per_head(q * (q.shape[-1] // heads) ** -0.5, attention.k_proj.weight.unflatten(0, (heads, -1)))
+    asked = per_head(q * (q.shape[-1] // heads) ** -0.5, attention.k_proj.weight.unflatten(0, (heads, -1)))
     share = (asked @ placed).softmax(-1)  # (B, hT, N)
     seen = (share @ keys.transpose(1, 2)).unflatten(1, (heads, -1)).permute(1, 0, 2, 3).flatten(1, 2)  # (h, B T, C)
     values = seen @ attention.v_proj.weight.unflatten(0, (heads, -1)).transpose(1, 2)  # (h, B T, d)
@@ -109,17 +117,17 @@ def _to_tokens(attention: Attention, placed: Tensor, tokens: Tensor, values: Ten
     heads, count = attention.num_heads, tokens.shape[1]
     k = attention.k_proj(tokens)
     k = k * (k.shape[-1] // heads) ** -0.5
-    asked = _per_head(k, attention.q_proj.weight.unflatten(0, (heads, -1)))
+    asked = per_head(k, attention.q_proj.weight.unflatten(0, (heads, -1)))
     fixed = (k * attention.q_proj.bias).unflatten(-1, (heads, -1)).sum(-1).transpose(1, 2).reshape(len(k), -1, 1)  # (B, hT, 1)
     scores = (asked @ placed).add_(fixed)  # (B, hT, N)
     share = scores.unflatten(1, (heads, count)).softmax(2).flatten(1, 2)
-    given = _per_head(attention.v_proj(values), attention.out_proj.weight.unflatten(1, (heads, -1)).permute(1, 2, 0))
+    given = per_head(attention.v_proj(values), attention.out_proj.weight.unflatten(1, (heads, -1)).permute(1, 2, 0))
     given = given + attention.out_proj.bias / heads  # the shares of a head sum to one, so this adds the bias once
     # In place, which autocast does not reach: the dtypes are made equal by hand.
     return keys.baddbmm_(given.transpose(1, 2).to(keys.dtype), share.to(keys.dtype))
 
 
-def _normalise(x: Tensor, norm: nn.LayerNorm, scratch: Tensor) -> Tensor:
+def normalise(x: Tensor, norm: nn.LayerNorm, scratch: Tensor) -> Tensor:
     """`norm` over the channels of x (B, C, N), in place."""
     x.sub_(x.mean(1, keepdim=True))
     return x.mul_(_scale(x, norm.eps, scratch)).mul_(norm.weight[:, None]).add_(norm.bias[:, None])
@@ -130,7 +138,7 @@ def _scale(centred: Tensor, eps: float, scratch: Tensor) -> Tensor:
     return torch.mul(centred, centred, out=scratch).mean(1, keepdim=True).add_(eps).rsqrt_()
 
 
-def _per_head(x: Tensor, weight: Tensor) -> Tensor:
+def per_head(x: Tensor, weight: Tensor) -> Tensor:
     """Each head's part of x (B, T, h d) times its weight (h, d, C): (B, hT, C). One product a head, over the whole batch."""
     heads, width, _ = weight.shape
     parts = x.reshape(-1, heads, width).transpose(0, 1) @ weight  # (h, B T, C)
