@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from benchmarks.errors import UsageError
+from benchmarks.outside import Methods
 from benchmarks.registry import Registry
-
-if TYPE_CHECKING:
-    from benchmarks.methods import Method
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ class Backbone:
 TASKS: Registry[Task] = Registry("task")
 DATASETS: Registry[Dataset] = Registry("dataset")
 BACKBONES: Registry[Backbone] = Registry("backbone")
-METHODS: Registry[Method] = Registry("method")
+METHODS = Methods()
 
 for _task in (
     Task("natural", "objects in everyday scenes, some with parts", ("miou",), {"mini-v1": ("natural-mini",)}),
@@ -127,9 +124,11 @@ SWAP = "+swap"
 
 
 def split_method(name: str) -> tuple[str, bool]:
-    """("dora", True) of "dora+swap". Raises UsageError for a name that is no method, or a suffix other than +swap."""
-    plain, plus, rest = name.partition("+")
-    if plus and rest != "swap":
+    """("dora", True) of "dora+swap", ("ssf", False) of "my/file.py:Ssf", whose class is named so.
+
+    Raises UsageError for a name that is no method, or a suffix other than +swap.
+    """
+    plain = name.removesuffix(SWAP)
+    if "+" in plain and ":" not in plain:
         raise UsageError(f"unknown method {name!r}; the only suffix is +swap. See: python -m benchmarks list")
-    METHODS.get(plain)
-    return plain, bool(plus)
+    return METHODS.get(plain).name, plain != name

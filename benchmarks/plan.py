@@ -9,6 +9,7 @@ from benchmarks import backbones, code, data, device, store
 from benchmarks.catalog import BACKBONES, DATASETS, METHODS, SWAP, TASKS, Backbone, Dataset, Task, split_method
 from benchmarks.errors import MissingData, UsageError
 from benchmarks.options import Options
+from benchmarks.outside import Origin
 from benchmarks.protocols import PROTOCOLS, Protocol, choose
 from benchmarks.records import Spec, hash_of
 from benchmarks.store import Job
@@ -51,6 +52,7 @@ class Plan:
     weights: str
     data: str
     code: str
+    origin: Origin | None  # of a method from outside
     jobs: dict[str, Job]
 
     @property
@@ -81,8 +83,11 @@ class Plan:
 
     @property
     def command(self) -> str:
+        method = (
+            f"{self.origin.shown}{SWAP if self.swap else ''}" if self.origin and ".py:" in self.origin.shown else self.method_name
+        )
         parts = [
-            f"python -m benchmarks run --task {self.task.name} --method {self.method_name} --dataset {self.dataset.name}",
+            f"python -m benchmarks run --task {self.task.name} --method {method} --dataset {self.dataset.name}",
             f"--backbone {self.backbone.name} --protocol {self.protocol.name} --seeds {self.seed}",
             f"--limit {self.limit}" if self.limit else "",
             f"--precision {self.precision}" if self.precision != "float32" else "",
@@ -154,7 +159,7 @@ def plan(request: Request, seed: int) -> Plan:
     where = device.resolve(request.device)
     resolved = Plan(
         task, dataset, backbone, method, swap, protocol, why, seed, request.limit, where, request.precision, request.options,
-        train_ids, search_ids, test_ids, weights, data.identity(dataset), code.digest(), {},
+        train_ids, search_ids, test_ids, weights, data.identity(dataset), code.digest(), METHODS.origin(method), {},
     )  # fmt: skip
     resolved.jobs.update(_jobs(resolved))
     return resolved
@@ -206,6 +211,7 @@ def _jobs(p: Plan) -> dict[str, Job]:
                 "seed": p.seed,
                 "images": hash_of(p.train_ids),
                 **p.options.arithmetic,
+                **({"source": p.origin.sha256} if p.origin else {}),
             },
         )
         adapted = jobs["train"].key

@@ -116,6 +116,13 @@ class Stage(_Part):
     cached: bool = False
 
 
+class MethodOrigin(_Part):
+    """Where the code of a method came from that is not one of the suite's own."""
+
+    place: str = Field(description="file and class, or module and class of an installed package")
+    sha256: str = Field(description="of the file that defines the class")
+
+
 class Environment(_Part):
     """Where it ran. Fields are null where the machine did not tell."""
 
@@ -140,6 +147,7 @@ class Record(_Part):
     weights: dict[str, str] = Field(description="backbone checkpoint: name and sha256")
     data: str = Field("", description="identity of the dataset's images")
     code: str = Field("", description="digest of the code and libraries that made the numbers")
+    origin: MethodOrigin | None = Field(None, description="of a method from outside the suite")
     marks: list[str] = Field([], description="reasons that keep the record off the boards")
     images: list[str] = Field([], description="ids of the test images, in the order of every score list")
     evaluations: list[Evaluation] = []

@@ -13,7 +13,7 @@ from benchmarks.environment import environment
 from benchmarks.errors import BenchmarkError, InvalidRecord, MissingData
 from benchmarks.metrics.intervals import bootstrap, paired
 from benchmarks.plan import Plan
-from benchmarks.records import Comparison, Evaluation, Metric, Record, Trainable, Training, hash_of
+from benchmarks.records import Comparison, Evaluation, MethodOrigin, Metric, Record, Trainable, Training, hash_of
 
 log = logging.getLogger("benchmarks")
 
@@ -28,7 +28,7 @@ def cached(p: Plan, path: Path) -> Record | None:
         log.warning("%s; the run is done again", error)
         return None
     same = record.spec == p.spec and record.protocol_hash == p.protocol.hash and record.weights == {p.backbone.name: p.weights}
-    same = same and record.data == p.data and record.code == p.code
+    same = same and record.data == p.data and record.code == p.code and record.origin == _origin(p)
     on = record.environment
     same = same and on.device.startswith("CPU") == (p.device == "cpu")
     return record if same and record.status == "done" else None
@@ -54,6 +54,7 @@ def run(p: Plan, path: Path, threads: int) -> Record:
             marks=[f"limited to {p.limit} test images"] if p.limit else [],
             data=p.data,
             code=p.code,
+            origin=_origin(p),
             environment=where,
             started=started,
             command=p.command,
@@ -76,6 +77,10 @@ def run(p: Plan, path: Path, threads: int) -> Record:
         log.error("the run failed: %s", text, exc_info=None if isinstance(error, BenchmarkError) else error)
         return leave(status="failed", error=text.splitlines()[0] if text else "unknown")
     return leave(status="done", **parts)
+
+
+def _origin(p: Plan) -> MethodOrigin | None:
+    return MethodOrigin(place=p.origin.shown, sha256=p.origin.sha256) if p.origin else None
 
 
 def _work(p: Plan, threads: int) -> dict:

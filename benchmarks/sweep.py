@@ -115,6 +115,9 @@ def _group(group: list[Plan], tier: Path, threads: int, force: bool) -> list[Out
     from benchmarks.progress import silent
     from benchmarks.runner import cached, run
 
+    for p in group:
+        if p.origin:
+            METHODS.get(p.origin.place)  # a new process knows the suite's own methods alone
     if force:
         for job in {job.key: job for p in group for name, job in p.jobs.items() if name != "evaluate base"}.values():
             store.discard(job)

@@ -23,18 +23,6 @@ def test_the_library_examples_run(tmp_path, monkeypatch, capsys):
     assert "2<-5" in capsys.readouterr().out
 
 
-def test_the_example_method_keeps_the_contract():
-    from benchmarks.backbones import sam_mini
-    from benchmarks.methods import freeze, trainable
-
-    names: dict = {}
-    exec(compile(BLOCKS[2], "README", "exec"), names)
-    method, sam = names["Neck"](), sam_mini.build()
-    attachment = method.attach(sam)
-    freeze(sam, attachment)
-    assert trainable(sam, attachment)[0] == method.count(sam) > 0
-
-
 @pytest.mark.parametrize("line", re.findall(r"python -m benchmarks ([^`\n]*)", TEXT))
 def test_every_command_is_one(line):
     parser().parse_args(re.split(r"\s{2,}", line)[0].split())

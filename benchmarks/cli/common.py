@@ -52,13 +52,15 @@ def options(args):
     )
 
 
-def folders(args, limited: bool = False) -> tuple[Path, Path, Path]:
+def folders(args, plans: list) -> tuple[Path, Path, Path]:
     """(results, the tier's folder in it, leaderboard). Raises UsageError where --verified is not to be had."""
     from benchmarks.environment import changes, project_root
 
     results = args.results or project_root() / "results"
-    if args.verified and limited:
+    if args.verified and args.limit is not None:
         raise UsageError("--verified wants the full test set; leave --limit out")
+    if args.verified and (outside := sorted({p.method for p in plans if p.origin})):
+        raise UsageError(f"--verified is for the suite's own methods; leave it out for {', '.join(outside)}")
     if args.verified and changes() != "":
         raise UsageError("--verified wants a clean git checkout; commit your changes first")
     tier = results / ("verified" if args.verified else "community")

@@ -13,16 +13,23 @@ def call(args) -> int:
 
     from benchmarks import backbones, data
     from benchmarks.catalog import BACKBONES, DATASETS, METHODS, TASKS
+    from benchmarks.errors import UsageError
     from benchmarks.protocols import PROTOCOLS
 
     def state(reason: str | None) -> str:
         return "ready" if reason is None else "not prepared"
 
+    def summary(name: str) -> str:
+        try:
+            return METHODS.get(name).summary
+        except UsageError as error:  # of an installed package, which must not cost the list
+            return str(error)
+
     sections = {
         "tasks": [(t.name, t.summary, ", ".join(t.metrics)) for _, t in TASKS.items()],
         "datasets": [(d.name, d.task, d.protocol, d.summary, state(data.lacking(d))) for _, d in DATASETS.items()],
         "backbones": [(b.name, b.protocol, b.summary, state(backbones.lacking(b))) for _, b in BACKBONES.items()],
-        "methods (each also as NAME+swap)": [(name, m.summary) for name, m in METHODS.items()],
+        "methods (each also as NAME+swap)": [(name, summary(name)) for name in METHODS],
         "protocols": [(name, p.summary) for name, p in PROTOCOLS.items()],
     }
     for title, rows in sections.items():

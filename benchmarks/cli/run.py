@@ -13,7 +13,8 @@ EXAMPLES = """examples:
   python -m benchmarks run --task camo --method dora+swap
   python -m benchmarks run --task medical --method base+swap --seeds all
   python -m benchmarks run --task camo --method lora+swap --dry-run        only say what would be done
-  python -m benchmarks run --task camo --method base --limit 20            a quick look; kept off the boards"""
+  python -m benchmarks run --task camo --method base --limit 20            a quick look; kept off the boards
+  python -m benchmarks run --task camo --method my/file.py:MyMethod+swap   a method of your own, see README"""
 
 
 def register(commands) -> None:
@@ -21,7 +22,9 @@ def register(commands) -> None:
         "run", help="run a method on a task", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     p.add_argument("--task", required=True, help="natural, medical, camo")
-    p.add_argument("--method", required=True, help="base, decoder, lora, dora, each with or without +swap")
+    p.add_argument(
+        "--method", required=True, help="a method, with or without +swap (see: list), or your own: path/to/file.py:MyMethod"
+    )
     p.add_argument(
         "--protocol", default="auto", help="auto (default): paper-v1 where its data and weights are here, else mini-v1"
     )
@@ -49,7 +52,7 @@ def call(args) -> int:
     if args.dry_run:
         print("\n".join(describe(p) for p in plans))
         return 0
-    results, tier, leaderboard = common.folders(args, limited=args.limit is not None)
+    results, tier, leaderboard = common.folders(args, plans)
     used = threads.choose(args.threads)
     made, fresh = [], False
     for p in plans:

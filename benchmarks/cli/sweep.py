@@ -22,7 +22,11 @@ def register(commands) -> None:
         "sweep", help="run a grid of methods and tasks", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     p.add_argument("--tasks", default="all", help='comma-separated, or "all" (default)')
-    p.add_argument("--methods", default="all", help='comma-separated, or "all" (default): every method, plain and with +swap')
+    p.add_argument(
+        "--methods",
+        default="all",
+        help='comma-separated, or "all" (default): every method, plain and with +swap; path/to/file.py:MyMethod for one of your own',
+    )
     p.add_argument("--protocol", default="auto", help="as for run")
     p.add_argument("--seeds", default="all", help='comma-separated, or "all" for the protocol\'s own (default)')
     p.add_argument("--jobs", type=int, help="runs at a time (default: one a free core on a CPU, one on a GPU)")
@@ -40,7 +44,7 @@ def call(args) -> int:
     if args.jobs is not None and args.jobs < 1:
         raise UsageError(f"--jobs must be at least 1, got {args.jobs}")
     plans, skipped = _plans(args)
-    results, tier, leaderboard = common.folders(args, limited=args.limit is not None)
+    results, tier, leaderboard = common.folders(args, plans)
     cores = threads.choose(args.threads)
     jobs = min(args.jobs or (cores if plans[0].device == "cpu" else 1), len(groups(plans)))
     each = max(1, cores // jobs)
