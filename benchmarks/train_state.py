@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from benchmarks.files import write_atomically
 
 log = logging.getLogger("benchmarks")
+_MOMENTS = {"step", "exp_avg", "exp_avg_sq"}  # Adam's, by torch's names
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,13 @@ class TrainState:
                     return []
                 losses = json.loads(about["losses"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}
-            weights = {name: tensors[f"weight {name}"] for name in parameters}
+            weights = {name: tensors.pop(f"weight {name}") for name in parameters}
+            moments: dict[str, dict[str, Tensor]] = {}
+            for key, tensor in tensors.items():
+                moment, name = key.split(" ", 1)
+                moments.setdefault(name, {})[moment] = tensor
+            if any(of.keys() != _MOMENTS for of in moments.values()):
+                raise ValueError("its optimiser kept other moments")
         except FileNotFoundError:
             return []
         except (SafetensorError, OSError, ValueError, KeyError) as error:
@@ -56,10 +63,8 @@ class TrainState:
         for k, (name, parameter) in enumerate(parameters.items()):
             with torch.no_grad():
                 parameter.copy_(weights[name])
-            moments = {key.split(" ", 1)[0]: tensor for key, tensor in tensors.items() if key.split(" ", 1)[1] == name}
-            moments.pop("weight")
-            if moments:
-                state["state"][k] = moments
+            if name in moments:  # a parameter that never had a gradient has none
+                state["state"][k] = moments[name]
         optimiser.load_state_dict(state)
         return losses
 
