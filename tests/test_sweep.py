@@ -1,0 +1,132 @@
+"""Sweeps: a grid of runs in processes of their own. Real ones, on the small protocol."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import records
+from benchmarks.plan import Request, plan
+from benchmarks.sweep import groups
+
+ROOT = Path(__file__).parents[1]
+SMALL = "from tests.small import shrink; shrink(); import sys; from benchmarks.cli import main; sys.exit(main())"
+FAULTY = """
+import os, pathlib
+from benchmarks.methods import Attachment, Method
+
+
+class Plain(Method):
+    name = "plain"
+
+    def attach(self, model):
+        return Attachment(("mask_decoder.mask_tokens.weight",))
+
+    def count(self, model):
+        return 256
+
+
+class Raises(Plain):
+    name = "raises"
+
+    def attach(self, model):
+        raise RuntimeError("no place in this model")
+
+
+class Dies(Plain):
+    name = "dies"
+
+    def attach(self, model):
+        with open(pathlib.Path(__file__).with_name("deaths"), "a") as file:
+            file.write("x")
+        os._exit(9)  # as the kernel ends a process that took too much memory
+"""
+
+
+def sweep(place: Path, *words: str) -> subprocess.CompletedProcess:
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "CHANSWAP_HOME": str(place / "home")}
+    call = [sys.executable, "-c", SMALL, *words, "--tasks", "camo", "--seeds", "0", "--results", str(place / "results")]
+    return subprocess.run(call, env=env, cwd=place, capture_output=True, text=True)
+
+
+def found(place: Path) -> dict[str, records.Record]:
+    return {r.spec.method: r for r in map(records.read, (place / "results").rglob("*-sam-mini-*.json"))}
+
+
+def test_groups_share_a_trained_model_and_the_bare_one_comes_first(tmp_path, monkeypatch):
+    monkeypatch.setenv("CHANSWAP_HOME", str(tmp_path))
+    names = ["dora", "lora+swap", "base", "dora+swap", "base+swap"]
+    plans = [plan(Request("camo", name), seed) for seed in (1, 0) for name in names]
+    made = [[(p.method_name, p.seed) for p in group] for group in groups(plans)]
+    assert made == [
+        [("base+swap", 0), ("base", 0)],
+        [("base+swap", 1), ("base", 1)],
+        [("lora+swap", 0)],
+        [("dora+swap", 0), ("dora", 0)],
+        [("lora+swap", 1)],
+        [("dora+swap", 1), ("dora", 1)],
+    ]
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """One sweep of four runs, two processes at a time."""
+    place = tmp_path_factory.mktemp("sweep")
+    done = sweep(place, "sweep", "--methods", "base,base+swap,lora,lora+swap", "--jobs", "2", "--threads", "2")
+    assert done.returncode == 0, done.stderr
+    return place, done
+
+
+def test_a_sweep_does_every_run_and_shares_its_stages(swept):
+    place, done = swept
+    made = found(place)
+    assert set(made) == {"base", "base+swap", "lora", "lora+swap"} and all(r.status == "done" for r in made.values())
+    assert re.search(r"^4 done, 0 cached, 0 failed", done.stdout, re.M)
+    assert re.search(r"^lora +\d", done.stdout, re.M) and "[4/4" in done.stderr
+    cached = {(name, s.name) for name, r in made.items() for s in r.stages if s.cached}
+    assert {("lora", "train"), ("lora", "evaluate base"), ("lora+swap", "evaluate base"), ("base", "evaluate base")} <= cached
+    assert (place / "leaderboard" / "mini-v1-camo-mini.md").exists()
+
+
+def test_its_numbers_are_those_of_single_runs(swept, tmp_path):
+    place, _ = swept
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "CHANSWAP_HOME": str(tmp_path / "home")}
+    words = ["run", "--task", "camo", "--method", "lora+swap", "--results", str(tmp_path / "results")]
+    done = subprocess.run([sys.executable, "-c", SMALL, *words], env=env, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    single, of_sweep = found(tmp_path)["lora+swap"], found(place)["lora+swap"]
+    assert single.evaluations == of_sweep.evaluations and single.search == of_sweep.search
+
+
+def test_a_second_call_has_nothing_to_do(swept):
+    place, _ = swept
+    before = {p: p.read_bytes() for p in (place / "results").rglob("*.json")}
+    plan_ = sweep(place, "sweep", "--methods", "base,base+swap,lora,lora+swap", "--dry-run")
+    assert plan_.stdout.count("nothing to do") == 4
+    again = sweep(place, "sweep", "--methods", "base,base+swap,lora,lora+swap")
+    assert re.search(r"^0 done, 4 cached, 0 failed", again.stdout, re.M)
+    assert before == {p: p.read_bytes() for p in (place / "results").rglob("*.json")}
+
+
+def test_failed_cells_and_dead_processes_do_not_stop_it(tmp_path):
+    (tmp_path / "faulty.py").write_text(FAULTY.replace("return 256", "return 4 * 64"))
+    methods = ",".join(f"faulty.py:{name}" for name in ("Raises", "Dies", "Plain"))
+    done = sweep(tmp_path, "sweep", "--methods", methods, "--jobs", "2", "--threads", "2")
+    assert done.returncode == 1, done.stderr
+    made = found(tmp_path)
+    assert made["plain"].status == "done" and made["raises"].status == "failed" and "dies" not in made
+    assert made["raises"].error == "RuntimeError: no place in this model"
+    assert re.search(r"^1 done, 0 cached, 2 failed", done.stdout, re.M)
+    assert re.search(r"^failed: camo-mini raises seed 0: RuntimeError: no place in this model$", done.stdout, re.M)
+    assert re.search(r"^failed: camo-mini dies seed 0: its process died twice", done.stdout, re.M)
+    assert (tmp_path / "deaths").read_text() == "xx"
+
+
+def test_names_that_are_none_are_refused_before_anything_runs(tmp_path):
+    done = sweep(tmp_path, "sweep", "--methods", "dora,doraa")
+    assert done.returncode == 2 and "did you mean dora" in done.stderr and not (tmp_path / "results").exists()
