@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 from benchmarks.errors import UsageError
@@ -36,6 +37,16 @@ class Registry(Generic[T]):
             module, attribute = entry.split(":")
             entry = self._entries[name] = getattr(importlib.import_module(module), attribute)
         return entry
+
+    @contextmanager
+    def temporarily(self, name: str, entry: T | str) -> Iterator[None]:
+        """An entry, new or in place of another, inside a `with` block: for trials. After it the registry is as it was."""
+        before = dict(self._entries)
+        self._entries[name] = entry
+        try:
+            yield
+        finally:
+            self._entries = before
 
     def __contains__(self, name: str) -> bool:
         return name in self._entries

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from benchmarks.protocols import PROTOCOLS
+from benchmarks.small import small
 
-
-def small():
-    """`mini-v1` with a few images of each kind and one epoch."""
-    protocol = PROTOCOLS.get("mini-v1")
-    training = replace(protocol.training, epochs=1, batch=4)
-    return replace(protocol, training=training, train_images=12, test_images=10, search_images=2, keep=4, random_draws=2)
+__all__ = ["shrink", "small"]
 
 
 def shrink() -> None:
