@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 
 from benchmarks.backbones.sam import Segmenter
 from benchmarks.catalog import SWAP
-from benchmarks.contract.trial import Trial
 from benchmarks.data.samples import Sample, interior_point
 from benchmarks.stages import BEST_OF_THREE
 from chanswap import Swap, random_swap
+
+if TYPE_CHECKING:
+    from benchmarks.contract.trial import Trial
 
 Score = tuple[float, int]  # IoU, and the pixels of the union
 
