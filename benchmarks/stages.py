@@ -98,6 +98,8 @@ class Workbench:
         p = self.plan
         self._models.pop(p.method, None)  # never go on from weights that were trained already
         segmenter, attachment = self.model(p.method)
+        if not attachment.names:
+            raise RunFailed(f"method {p.method} declares nothing to train; return the names of its parameters from attach")
         samples = data.load(p.dataset, "train", p.train_ids)
         job.folder.mkdir(parents=True, exist_ok=True)
         state = TrainState(job.folder / "epoch.safetensors", job.key)

@@ -439,7 +439,7 @@ def test_what_a_run_could_not_obey_is_refused():
     sam = sam_mini.build()
     with pytest.raises(ValueError, match="prompt encoder is never trained"):
         freeze(sam, Attachment(own=("prompt_encoder.no_mask_embed.weight",)))
-    with pytest.raises(KeyError):
+    with pytest.raises(ValueError, match="attach declares no.such.parameter"):
         freeze(sam, Attachment(own=("no.such.parameter",)))
     sam.mask_decoder.register_forward_hook(lambda *_: None)
     with pytest.raises(ValueError, match="own forward is not called"):

@@ -188,3 +188,13 @@ def test_a_sweep_takes_it_too_and_verified_does_not(tmp_path):
     assert plan.returncode == 0 and "ssf" in plan.stdout
     done = benchmarks(*words, cwd=tmp_path, home=tmp_path / "home")
     assert done.returncode == 0, done.stderr
+
+
+def test_a_method_that_declares_nothing_says_so(tmp_path):
+    (tmp_path / "mine.py").write_text(PLAIN)
+    done = benchmarks(
+        "run", "--task", "camo", "--results", "results", "--method", "mine.py:Mine", cwd=tmp_path, home=tmp_path / "h"
+    )
+    assert done.returncode == 1 and "method mine declares nothing to train" in done.stderr and "Traceback" not in done.stderr
+    (path,) = (tmp_path / "results").rglob("*.json")
+    assert json.loads(path.read_text())["status"] == "failed"

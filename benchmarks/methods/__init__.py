@@ -50,12 +50,12 @@ class Method:
 def freeze(model: nn.Module, attachment: Attachment) -> None:
     """Only the attachment's parameters ask for a gradient; the model is in eval mode (no dropout, no running statistics).
 
-    Raises KeyError for a name that the model does not have, ValueError for what a run could not obey.
+    Raises ValueError for names that the model does not have, and for what a run could not obey.
     """
     parameters = dict(model.named_parameters())
-    for name in attachment.names:
-        parameters[name]
     wanted = set(attachment.names)
+    if unknown := sorted(wanted - parameters.keys()):
+        raise ValueError(f"attach declares {', '.join(unknown)}: the model has no such parameter; see its named_parameters()")
     if prompts := sorted(name for name in wanted if name.partition(".")[0] in ("prompt_encoder", "sam_prompt_encoder")):
         raise ValueError(f"the prompt encoder is never trained here (its embeddings are computed once): {', '.join(prompts)}")
     for part in ("mask_decoder", "sam_mask_decoder"):
