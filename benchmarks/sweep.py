@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
+import sys
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import groupby
+from multiprocessing.connection import wait as wait_for
 from pathlib import Path
+from threading import Thread
 
 from benchmarks import store
 from benchmarks.catalog import METHODS
@@ -101,14 +105,18 @@ def _alone(group: list[Plan], tier: Path, threads: int, force: bool) -> list[Out
 
 def _begin(threads: int, level: int) -> None:
     """In a new process: threads before torch is imported, warnings alone (bars of several processes would overwrite each other)."""
-    import os
-    import sys
-
     from benchmarks import threads as threading
 
     threading.wait_passively()
     os.environ["OMP_NUM_THREADS"] = str(threads)
+    Thread(target=_end_with_parent, daemon=True).start()
     logging.basicConfig(level=max(level, logging.WARNING), format="%(message)s", stream=sys.stderr, force=True)
+
+
+def _end_with_parent() -> None:
+    """A sweep that is killed leaves no process behind: what it was at goes on with the next call, from the last epoch or block."""
+    wait_for([multiprocessing.parent_process().sentinel])
+    os._exit(1)
 
 
 def _group(group: list[Plan], tier: Path, threads: int, force: bool) -> list[Outcome]:

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,39 @@ def test_failed_cells_and_dead_processes_do_not_stop_it(tmp_path):
     assert re.search(r"^failed: camo-mini raises seed 0: RuntimeError: no place in this model$", done.stdout, re.M)
     assert re.search(r"^failed: camo-mini dies seed 0: its process died twice", done.stdout, re.M)
     assert (tmp_path / "deaths").read_text() == "xx"
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+def test_a_killed_sweep_leaves_no_process_and_goes_on(tmp_path):
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "CHANSWAP_HOME": str(tmp_path / "home")}
+    call = [sys.executable, "-c", SMALL, "sweep", "--tasks", "camo", "--seeds", "0", "--methods", "base+swap", "--jobs", "1"]
+    call += ["--results", str(tmp_path / "results")]
+    parent = subprocess.Popen(call, env=env, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def alive() -> set[str]:
+        """Processes whose environment names this test's home."""
+        found = set()
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                if str(tmp_path / "home").encode() in (folder / "environ").read_bytes():
+                    found.add(folder.name)
+            except OSError:
+                pass
+        return found - {str(os.getpid())}
+
+    until = time.monotonic() + 120
+    while not list((tmp_path / "home").glob("stages/embed/*/stage.json")):  # it is searching
+        assert parent.poll() is None and time.monotonic() < until
+        time.sleep(0.02)
+    assert len(alive()) >= 2
+    parent.kill()
+    parent.wait()
+    until = time.monotonic() + 30
+    while alive():
+        assert time.monotonic() < until, "a process outlived its sweep"
+        time.sleep(0.1)
+    done = sweep(tmp_path, "sweep", "--methods", "base+swap", "--jobs", "1")
+    assert done.returncode == 0 and re.search(r"^1 done, 0 cached, 0 failed", done.stdout, re.M)
 
 
 def test_names_that_are_none_are_refused_before_anything_runs(tmp_path):
