@@ -151,6 +151,16 @@ def test_a_fault_in_a_method_is_a_failed_row(monkeypatch):
     assert last["status"] == "failed" and "declares 7" in last["reason"]
 
 
+@pytest.mark.parametrize("words", ["DefaultCPUAllocator: can't allocate memory", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED"])
+def test_an_allocation_that_fails_is_memory_that_ran_out(monkeypatch, words):
+    def attach(self, model):
+        raise RuntimeError(words)
+
+    monkeypatch.setattr(METHODS.get("decoder"), "attach", attach)
+    [only] = measure(Subject(MINI, "decoder", None, 1, "float32", Options(1), "cpu", 1))
+    assert only["status"] == "out of memory" and words in only["reason"]
+
+
 # --- the watched process
 
 
