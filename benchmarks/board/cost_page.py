@@ -131,7 +131,9 @@ def gib(mib: float | None, why: str) -> str:
 def _notes(record: CostRecord, known: bool, beside: bool) -> list[str]:
     notes = ["Share of the model: all that is trained, own and besides, of all parameters with the method attached."]
     if known:
-        notes += ["The paper's K match a method's own part; where it trains the decoder besides, that is not in them."]
+        notes += [
+            "The paper's K are, by their size, a method's own part; where it trains the decoder besides, that is not in them."
+        ]
     if record.device_kind == "cuda":
         notes += [
             "GiB are 2^30 bytes. Allocated: the most that tensors held at once. Reserved: the most that torch held of the GPU; "

@@ -95,7 +95,7 @@ def _check(args, micro: int) -> None:
 
 def _first_line(subject, limit: int | None) -> str:
     """What memory there is, and which weights are taken."""
-    from benchmarks import watched
+    from benchmarks import threads, watched
     from benchmarks.cost_steps import free_on
 
     weights = "random weights of true size (memory does not depend on the values)" if subject.weights is None else "real weights"
@@ -106,6 +106,8 @@ def _first_line(subject, limit: int | None) -> str:
     if subject.device.startswith("cuda"):
         for free, whole in watched.collect(free_on, (subject.device,)).parts:
             words.insert(0, f"{free / 2**30:.1f} of the GPU's {whole / 2**30:.1f} GiB are free")
+    if (busy := threads.busy_cores()) >= 0.5:
+        words.append(f"{busy:.1f} of {threads.usable_cores()} cores are busy with other work, which lengthens times")
     return f"{subject.backbone.name}, batch {subject.batch}, {weights}: {', '.join(words)}."
 
 
