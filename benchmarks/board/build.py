@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from benchmarks.board import cost_page
 from benchmarks.board.collect import REASONS, TIERS, Board, Collection, Dropped, board_of, boards, collect
 from benchmarks.board.tables import cost, headline, missing_seeds, search_table, summary
 from benchmarks.board.text import Table, code, escape, markdown
@@ -84,7 +85,9 @@ def render(results: Path) -> dict[str, str]:
     failed = [d for d in found.dropped if d.reason == "failed"]
     subjects = {(b.protocol, b.dataset) for b in groups} | {(d.record.spec.protocol, d.record.spec.dataset) for d in failed}
     names = _file_names(subjects)
-    pages = {"README.md": _index(found, groups, names)}
+    costs = cost_page.page(results)
+    pages = {"README.md": _index(found, groups, names, bool(costs))}
+    pages |= {cost_page.PAGE: _finish(costs)} if costs else {}
     for subject in sorted(subjects):
         here = {b: r for b, r in groups.items() if (b.protocol, b.dataset) == subject}
         broken = [d for d in failed if (d.record.spec.protocol, d.record.spec.dataset) == subject]
@@ -92,7 +95,7 @@ def render(results: Path) -> dict[str, str]:
     return pages
 
 
-def _index(found: Collection, groups: dict[Board, list[Record]], names: dict) -> str:
+def _index(found: Collection, groups: dict[Board, list[Record]], names: dict, costs: bool) -> str:
     parts = [
         "# Leaderboard",
         'Channel replacement ("swap") and other ways to adapt a frozen vision model. '
@@ -101,6 +104,8 @@ def _index(found: Collection, groups: dict[Board, list[Record]], names: dict) ->
     for title, embedded in (("Paper protocols", False), ("Embedded suite", True)):
         rows = [_line(board, records, names) for board, records in groups.items() if _embedded(board.protocol) == embedded]
         parts += [f"## {title}", *([f"> {EMBEDDED}"] if embedded else []), _raw_table(rows) if rows else "No record yet."]
+    if costs:
+        parts += ["## Cost", f"[What each method takes: trained parameters, memory, time]({cost_page.PAGE})"]
     parts += [
         _HOW,
         "## Tiers",
@@ -203,7 +208,7 @@ def _raw_table(rows: list[dict[str, str]]) -> str:
 def _file_names(subjects: set[tuple[str, str]]) -> dict[tuple[str, str], str]:
     """A safe, distinct file name each. A name that had to be changed, or that another shares, gets a hash of the subject."""
     plain = {s: re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(s)).strip(".-") for s in subjects}
-    count = Counter(name.lower() for name in [*plain.values(), "readme"])  # some file systems ignore case
+    count = Counter(name.lower() for name in [*plain.values(), "readme", "cost"])  # some file systems ignore case
     names = {}
     for subject, name in plain.items():
         if name != "-".join(subject) or len(name) > 80 or count[name.lower()] > 1:

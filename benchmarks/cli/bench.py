@@ -1,24 +1,32 @@
-"""`bench`: the batched scorer against the literal one-by-one loop, in one run."""
+"""`bench`: what is faster than the plain way, and by how much, both measured in one run. `scorer`: the search's batched scorer
+against the literal one-by-one loop. `epoch`: training from cached encoder features against running the encoder."""
 
 from __future__ import annotations
 
 import argparse
 
 EXAMPLES = """examples:
-  python -m benchmarks bench
-  python -m benchmarks bench --backbone sam-vit-b --random-weights --pairs 8 --images 1"""
+  python -m benchmarks bench                                     the search's scorer
+  python -m benchmarks bench --backbone sam-vit-b --random-weights --pairs 8 --images 1
+  python -m benchmarks bench epoch                               an epoch with encoder features from the cache, and without
+  python -m benchmarks bench epoch --backbone sam-vit-b --random-weights --images 2 --rounds 1"""
+USUAL = {"scorer": {"pairs": 256, "images": 2, "rounds": 5}, "epoch": {"images": 40, "rounds": 3}}
 
 
 def register(commands) -> None:
     p = commands.add_parser(
-        "bench", help="speed of the search", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+        "bench",
+        help="speed of the search and of training",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    p.add_argument("what", nargs="?", choices=("scorer", "epoch"), default="scorer", help="default: scorer")
     p.add_argument("--backbone", default="sam-mini")
     p.add_argument("--random-weights", action="store_true", help="of true size, for backbones whose weights are not here")
-    p.add_argument("--pairs", type=int, default=256, help="single-pair swaps of the sample (default: 256)")
-    p.add_argument("--images", type=int, default=2, help="images (default: 2)")
-    p.add_argument("--rounds", type=int, default=5, help="both sides in turn, so many times; medians are printed (default: 5)")
-    p.add_argument("--batch", type=int, default=None, help="versions at a time (default: what a run uses)")
+    p.add_argument("--pairs", type=int, help="scorer: single-pair swaps of the sample (default: 256)")
+    p.add_argument("--images", type=int, help="images (default: 2; epoch: 40)")
+    p.add_argument("--rounds", type=int, help="both sides in turn, so many times; medians are printed (default: 5; epoch: 3)")
+    p.add_argument("--batch", type=int, default=None, help="scorer: versions at a time (default: what a run uses)")
     p.add_argument("--device", default="auto")
     p.add_argument("--threads", type=int)
     p.set_defaults(call=call)
@@ -29,10 +37,19 @@ def call(args) -> int:
     from benchmarks.device import resolve
     from benchmarks.errors import UsageError
 
-    if min(args.pairs, args.images, args.rounds, args.batch or 1) < 1:
-        raise UsageError("--pairs, --images and --rounds must be at least 1")
+    if args.what == "epoch" and (args.pairs is not None or args.batch is not None):
+        raise UsageError("bench epoch takes no --pairs and no --batch: its batch is the protocol's; leave them out")
+    for name, value in USUAL[args.what].items():
+        if getattr(args, name) is None:
+            setattr(args, name, value)
+    if min(n for n in (args.pairs, args.images, args.rounds, args.batch) if n is not None) < 1:
+        raise UsageError("--pairs, --images, --rounds and --batch must be at least 1")
     threading.wait_passively()
     device, threads = resolve(args.device), threading.choose(args.threads)
+    return (_epoch if args.what == "epoch" else _scorer)(args, device, threads)
+
+
+def _scorer(args, device: str, threads: int) -> int:
     from benchmarks.bench_scorer import measure
     from benchmarks.catalog import BACKBONES
     from benchmarks.device import name
@@ -50,4 +67,24 @@ def call(args) -> int:
     print(
         f"largest difference of two scores          {found.difference:8.1e}   ({found.differing} of {args.pairs * args.images} differ by more than 1e-4)"
     )
+    return 0
+
+
+def _epoch(args, device: str, threads: int) -> int:
+    from benchmarks.bench_epoch import measure
+    from benchmarks.catalog import BACKBONES
+    from benchmarks.device import name
+
+    found = measure(BACKBONES.get(args.backbone), args.random_weights, args.images, args.rounds, device, threads)
+    weights = ", random weights" if args.random_weights else ""
+    print(
+        f"{args.backbone}{weights}, decoder, {args.images} images, batch {found.batch}, {args.rounds} rounds, "
+        f"{threads} threads, {name(device)}"
+    )
+    print(f"epoch, the encoder run in every step      {found.without:8.3f} s")
+    print(f"epoch, features read from the cache       {found.with_cache:8.3f} s")
+    print(
+        f"ratio without / with cache                {found.ratio:8.2f}   (lowest round {found.lowest:.2f}, highest {found.highest:.2f})"
+    )
+    print(f"making the cache, once for all epochs     {found.cache_seconds:8.3f} s")
     return 0
