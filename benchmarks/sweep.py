@@ -17,13 +17,12 @@ from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import groupby
-from multiprocessing.connection import wait as wait_for
 from pathlib import Path
-from threading import Thread
 
 from benchmarks import store
 from benchmarks.catalog import METHODS
 from benchmarks.plan import Plan
+from benchmarks.watched import end_with_parent
 
 log = logging.getLogger("benchmarks")
 
@@ -109,14 +108,8 @@ def _begin(threads: int, level: int) -> None:
 
     threading.wait_passively()
     os.environ["OMP_NUM_THREADS"] = str(threads)
-    Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()  # what a killed sweep was at goes on with the next call, from the last epoch or block
     logging.basicConfig(level=max(level, logging.WARNING), format="%(message)s", stream=sys.stderr, force=True)
-
-
-def _end_with_parent() -> None:
-    """A sweep that is killed leaves no process behind: what it was at goes on with the next call, from the last epoch or block."""
-    wait_for([multiprocessing.parent_process().sentinel])
-    os._exit(1)
 
 
 def _group(group: list[Plan], tier: Path, threads: int, force: bool) -> list[Outcome]:

@@ -11,9 +11,9 @@ import os
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from multiprocessing.connection import wait
 from typing import Any
 
 RESERVE = 2 * 2**30  # bytes left to everybody else, and for what a child grows by between two looks
@@ -115,17 +115,20 @@ def _child(pipe, work: Callable[..., Iterator[Any]], args: tuple) -> None:
             file.write("1000")  # should the kernel have to choose all the same, then this process: see proc(5)
     except OSError:
         pass
-    threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
+    end_with_parent()
     for part in work(*args):
         pipe.send(part)
     pipe.close()
 
 
-def _leave_with(parent: int) -> None:
-    """End this process when its parent is gone: nobody watches its memory then."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
+def end_with_parent() -> None:
+    """In a process that multiprocessing started: end it as soon as the one that started it is gone, however that ended."""
+
+    def leave() -> None:
+        wait([multiprocessing.parent_process().sentinel])
+        os._exit(1)
+
+    threading.Thread(target=leave, daemon=True).start()
 
 
 def _read(path: str) -> str:
