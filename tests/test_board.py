@@ -14,7 +14,9 @@ import pytest
 
 from benchmarks.board.build import EMBEDDED, MARK, build, check, render
 from benchmarks.board.collect import boards, collect
+from benchmarks.board.overview import overview
 from benchmarks.board.pool import difference, ordered, pool, reference
+from benchmarks.board.stage_costs import stage_costs
 from benchmarks.board.tables import cost, missing_seeds, search_table, summary, unit
 from benchmarks.board.text import WIDTH, Table, escape, markdown, plain, terminal
 from benchmarks.errors import MissingData, UsageError
@@ -175,9 +177,8 @@ def test_nothing_from_a_record_becomes_markup(pages):
     for text in pages.values():
         prose = re.sub(r"```sh\n.*?```", "", text, flags=re.S)
         assert "<script>" not in prose and "](http" not in prose
-        for line in prose.splitlines():
-            if line.startswith("|") and "---" not in line:
-                assert line.count("|") in {4, 6, 8, 9, 10}  # no bar from a record adds a cell
+        for table in re.findall(r"(?:^\|.*\n)+", prose, re.M):
+            assert len({line.count("|") for line in table.splitlines()}) == 1  # no bar from a record adds a cell
     assert escape("a|`b`<i>&[x](y)\n\x1b[31m$z$") == ("a&#124;&#96;b&#96;&lt;i&gt;&amp;&#91;x&#93;(y) &#91;31m&#36;z&#36;")
     assert "\x1b" not in plain("\x1b[2J") and len(plain("x" * 1000)) == 300
 
@@ -360,6 +361,61 @@ def test_times_of_two_devices_never_share_a_table():
     ]
     assert list(tables[0].frame["seconds"]) == ["30.50", "1.25"] and list(tables[1].frame["seconds"]) == ["32.00", "1.25"]
     assert list(cost([example("dora+swap", 0)])[0].frame["from cache"]) == ["yes", "no", "no"]
+
+
+def test_a_stage_that_a_method_and_its_swap_share_counts_once():
+    (table,) = stage_costs([example("dora+swap", 0), example("dora", 0), example("dora", 1)])
+    (row,) = table.frame.to_dict("records")
+    assert (row["method"], row["seeds"], row["train, s"]) == ("dora", "2", "30.5")  # of seeds 0 and 1
+    two = stage_costs([example("dora", 0), example("dora", 2, device="gpu: example")])
+    assert [t.caption.rpartition(", on ")[2] for t in two] == ["cpu: two cores.", "gpu: example."]
+    assert "base" not in set(two[0].frame["method"])  # another's evaluation, carried along
+
+
+def test_the_figures_of_who_computed_a_stage_count():
+    record = example("base", 0)
+    stage = record.stages[0].model_dump()
+    later = changed(record, stages=[stage | {"cached": True, "seconds": 99.0}])
+    for records in ([record, later], [later, record]):
+        (table,) = stage_costs(records)
+        assert table.frame["evaluate, s"].item() == f"{stage['seconds']:.1f}"
+
+
+def mean_of(records: list[Record], name: str) -> str:
+    return f"{100 * np.mean([np.mean(r.evaluation(name).scores['miou']) for r in records]):.2f}"
+
+
+def test_overview_has_a_row_a_method_and_its_numbers_are_those_of_the_pages():
+    seeds = [example(name, seed) for name in ("base+swap", "dora", "dora+swap") for seed in range(3)]
+    other = [example("base", 0, dataset="other")]
+    frame = overview({"camo": seeds, "other": other}).frame
+    assert list(frame["method"]) == ["base", "dora"]
+    full = summary(seeds).frame.set_index("evaluation")
+    for method in ("base", "dora"):
+        row = frame.set_index("method").loc[method]
+        assert row["camo"] == full.loc[method, "mIoU, points"]
+        assert row["+swap, camo"] == full.loc[f"{method}+swap", "difference, points (95 % interval)"]
+    assert list(frame["+swap, other"]) == ["", ""] and frame["other"][0] and not frame["other"][1]
+    assert overview({}).frame.empty
+
+
+def test_the_index_sets_datasets_side_by_side(tmp_path):
+    for seed in range(2):
+        put(example("dora+swap", seed), tmp_path / "verified" / f"a{seed}.json")
+        put(example("dora+swap", seed, dataset="other"), tmp_path / "verified" / f"b{seed}.json")
+    put(example("dora+swap", 0, dataset="third", precision="bfloat16"), tmp_path / "verified" / "c.json")
+    index = render(tmp_path)["README.md"]
+    (row,) = (r for r in rows_below(index, "### Verified: sam-mini") if r["method"] == "dora")
+    assert row["camo"] == row["other"] == mean_of([example("dora+swap", s) for s in range(2)], "dora")
+    assert "third" not in row and index.count("### Verified: ") == 1  # one dataset alone has its page
+
+
+def test_commands_that_differ_by_the_seed_are_one(tmp_path):
+    for seed in (2, 0, 10):
+        words = f"python -m benchmarks run --task camo --method base --seeds {seed} --precision float32"
+        put(changed(example("base", seed), command=words), tmp_path / "verified" / f"{seed}.json")
+    page = render(tmp_path)["mini-v1-camo.md"]
+    assert "python -m benchmarks run --task camo --method base --seeds 0,2,10 --precision float32\n```" in page
 
 
 def test_search_table():

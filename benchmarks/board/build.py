@@ -13,7 +13,9 @@ import pandas as pd
 
 from benchmarks.board import cost_page
 from benchmarks.board.collect import REASONS, TIERS, Board, Collection, Dropped, board_of, boards, collect
-from benchmarks.board.tables import cost, headline, missing_seeds, search_table, summary
+from benchmarks.board.overview import overview
+from benchmarks.board.stage_costs import stage_costs
+from benchmarks.board.tables import headline, missing_seeds, search_table, summary
 from benchmarks.board.text import Table, code, escape, markdown
 from benchmarks.errors import UsageError
 from benchmarks.files import write_atomically
@@ -104,6 +106,7 @@ def _index(found: Collection, groups: dict[Board, list[Record]], names: dict, co
     for title, embedded in (("Paper protocols", False), ("Embedded suite", True)):
         rows = [_line(board, records, names) for board, records in groups.items() if _embedded(board.protocol) == embedded]
         parts += [f"## {title}", *([f"> {EMBEDDED}"] if embedded else []), _raw_table(rows) if rows else "No record yet."]
+        parts += _overviews({b: r for b, r in groups.items() if _embedded(b.protocol) == embedded})
     if costs:
         parts += ["## Cost", f"[What each method takes: trained parameters, memory, time]({cost_page.PAGE})"]
     parts += [
@@ -112,13 +115,25 @@ def _index(found: Collection, groups: dict[Board, list[Record]], names: dict, co
         "\n".join(f"- **{tier}**: {_TIER_MEANS[tier]}." for tier in TIERS)
         + "\n\nThe tiers are never mixed in a table. A record that is dropped from one is listed below.",
     ]
-    parts += ["## Records that stand on no board", _excluded(found.dropped), "## Reproduce"]
-    commands = defaultdict(set)
+    parts += ["## Records that stand on no board", _excluded(found.dropped)]
+    return _finish(parts)
+
+
+def _overviews(groups: dict[Board, list[Record]]) -> list[str]:
+    """Methods beside datasets, one table for what may stand in one: equal protocol version, tier, backbone and precision."""
+    tables: dict[tuple, dict[str, list[Record]]] = defaultdict(dict)
     for board, records in groups.items():
-        commands[board.protocol, board.dataset] |= set(_commands(records))
-    for subject in sorted(commands):
-        parts += [f"[{escape(' / '.join(subject))}]({names[subject]})", code(sorted(commands[subject]))]
-    return _finish(parts if commands else parts + ["No record yet."])
+        alike = (TIERS.index(board.tier), board.protocol, board.protocol_hash, board.backbone, board.precision)
+        known = tables[alike]
+        known[board.dataset if board.dataset not in known else f"{board.dataset}, inputs {board.inputs}"] = records
+    parts = []
+    for tier, protocol, version, backbone, precision in sorted(tables):
+        made = tables[tier, protocol, version, backbone, precision]
+        if len(made) > 1:  # one dataset's numbers are a click away
+            with_precision = f"{backbone}, {precision}" if precision != "float32" else backbone
+            title = f"### {TIERS[tier].capitalize()}: {escape(with_precision)}, {escape(protocol)}, version {version[:8]}"
+            parts += [title, markdown(overview(made))]
+    return parts
 
 
 def _line(board: Board, records: list[Record], names: dict) -> dict[str, str]:
@@ -154,7 +169,7 @@ def _page(subject: tuple[str, str], groups: dict[Board, list[Record]], failed: l
                 table = replace(table, notes=(*table.notes, *missing_seeds(records)))
             parts += [f"### {escape(_backbone(board))}, task {escape(board.task)}{version}", markdown(table)]
             parts += ["#### Swaps", markdown(search_table(records))]
-            parts += ["#### Cost", *(markdown(table) for table in cost(records))]
+            parts += ["#### Cost", *(markdown(table) for table in stage_costs(records))]
             parts += ["#### Reproduce", code(_commands(records))]
         if broken:
             parts += [f"### Failed runs, {tier}", markdown(_failures(broken))]
@@ -162,16 +177,23 @@ def _page(subject: tuple[str, str], groups: dict[Board, list[Record]], failed: l
 
 
 def _commands(records: list[Record]) -> list[str]:
-    """The records' commands, each once. Readers paste them into a shell, and anyone may send a record: only calls of this
-    program are shown, quoted anew so that nothing in them is more than an argument."""
-    shown = set()
+    """The records' commands, each once, those that differ by the seed as one. Readers paste them into a shell, and anyone may
+    send a record: only calls of this program are shown, quoted anew so that nothing in them is more than an argument."""
+    shown, seeds = set(), defaultdict(set)
     for record in records:
         try:
             words = shlex.split(record.command)
         except ValueError:  # a quotation that does not end
             words = []
         ours = words[:3] == ["python", "-m", "benchmarks"] and "`" not in record.command and record.command.isprintable()
-        shown.add(shlex.join(words) if ours else f"# {record.spec.method}, seed {record.spec.seed}: not a command of ours")
+        if not ours:
+            shown.add(f"# {record.spec.method}, seed {record.spec.seed}: not a command of ours")
+        elif "--seeds" in words[:-1] and words[(place := words.index("--seeds") + 1)].isdecimal():
+            seeds[(*words[:place], *words[place + 1 :]), place].add(int(words[place]))
+        else:
+            shown.add(shlex.join(words))
+    for (words, place), numbers in seeds.items():
+        shown.add(shlex.join([*words[:place], ",".join(map(str, sorted(numbers))), *words[place:]]))
     return sorted(shown)
 
 

@@ -12,6 +12,8 @@ from benchmarks.errors import BenchmarkError
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 EXAMPLES = """examples:
   python -m benchmarks run --task camo --method dora+swap     the main job: train, search, test, table
+  python -m benchmarks sweep                                  every method on every task, with and without swap, all seeds
+  python -m benchmarks check method my/file.py:MyMethod       does a method of your own keep the contract?
   python -m benchmarks list                                   every task, dataset, backbone, method and protocol
   python -m benchmarks doctor                                 what is installed and prepared here, and how to mend the rest
 

@@ -124,14 +124,10 @@ def _preview(plans: list, tier) -> str:
 
 
 def _summary(plans: list, tier) -> str:
-    """A row a method, a column a dataset: the mean over the seeds and what swap adds, in points."""
-    import pandas as pd
-
+    """Every method on every dataset, of the records that the sweep left."""
     from benchmarks import records
-    from benchmarks.board.pool import difference, mean, pool
-    from benchmarks.board.tables import show_difference, unit
-    from benchmarks.board.text import Table, terminal
-    from benchmarks.catalog import SWAP
+    from benchmarks.board.overview import overview
+    from benchmarks.board.text import terminal
     from benchmarks.errors import InvalidRecord
 
     found: dict[str, list] = {}
@@ -142,16 +138,4 @@ def _summary(plans: list, tier) -> str:
             continue
         if record.status == "done":
             found.setdefault(p.dataset.name, []).append(record)
-    methods = list(dict.fromkeys(p.method for p in plans))
-    rows = [{"method": m} for m in methods]
-    for dataset, made in found.items():
-        pooled = pool(made, made[0].protocol["metric"])
-        shown = unit(pooled.metric)
-        for row, method in zip(rows, methods):
-            swapped = f"{method}{SWAP}"
-            row[dataset] = shown.show(mean(pooled, method)[0]) if method in pooled.scores else ""
-            both = method in pooled.scores and swapped in pooled.scores
-            seeds = len(pooled.scores[swapped]) if both else 0
-            row[f"{SWAP}, {dataset}"] = show_difference(difference(pooled, swapped, method), seeds, shown) if both else ""
-    caption = "Points, mean over seeds; beside it what swap adds, paired by image, with its 95 % interval."
-    return terminal(Table(caption, pd.DataFrame(rows)))
+    return terminal(overview(found))

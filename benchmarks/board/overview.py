@@ -1,0 +1,34 @@
+"""Every method on every dataset in one table: what `sweep` prints at its end and the index page shows."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from benchmarks.board.pool import SWAP, difference, family, mean, metrics_of, ordered, pool
+from benchmarks.board.tables import show_difference, unit
+from benchmarks.board.text import Table
+from benchmarks.records import Record
+
+
+def overview(records: dict[str, list[Record]]) -> Table:
+    """A row a method; for each dataset its mean over the seeds, and beside it what a swap adds to it.
+
+    `records` by dataset, each list of one board. A cell is empty where nothing was evaluated.
+    """
+    pools = {dataset: pool(made, metrics_of(made)[0]) for dataset, made in records.items() if metrics_of(made)}
+    units = {dataset: unit(pooled.metric) for dataset, pooled in pools.items()}
+    one = len({shown.header for shown in units.values()}) == 1
+    methods = ordered({family(name) for pooled in pools.values() for name in pooled.scores})
+    rows = []
+    for method in methods:
+        row, swapped = {"method": method}, f"{method}{SWAP}"
+        for dataset, pooled in pools.items():
+            shown, known = units[dataset], pooled.scores
+            title = dataset if one else f"{dataset} ({shown.header})"
+            row[title] = shown.show(mean(pooled, method)[0]) if method in known else ""
+            gain = show_difference(difference(pooled, swapped, method), len(known[swapped]), shown) if swapped in known else ""
+            row[f"{SWAP}, {dataset}"] = gain
+        rows.append(row)
+    what = next(iter(units.values())).header if one and units else "Means"
+    caption = f"{what}, mean over seeds; beside it what a swap adds, paired by image, with its 95 % interval."
+    return Table(caption, pd.DataFrame(rows), missing="Nothing was evaluated.")
