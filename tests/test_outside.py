@@ -146,6 +146,17 @@ def benchmarks(*words, cwd: Path, home: Path) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-c", code, *map(str, words)], cwd=cwd, env=env, capture_output=True, text=True)
 
 
+def test_the_readmes_example_keeps_the_contract_and_a_spoilt_one_does_not(tmp_path):
+    (tmp_path / "ssf.py").write_text(EXAMPLE)
+    (tmp_path / "spoilt.py").write_text(EXAMPLE.replace("torch.zeros(width)", "torch.ones(width)").replace('"ssf"', '"spoilt"'))
+    where = {"cwd": tmp_path, "home": tmp_path / "home"}
+    done = benchmarks("check", "method", "ssf.py:Ssf", "spoilt.py:Ssf+swap", **where)
+    good, spoilt = done.stdout.split("spoilt.py:Ssf+swap\n")
+    assert good.count("\n  ok ") == 9 and "keeps the contract" in good
+    assert done.returncode == 1 and re.search(r"^  FAILED +start ", spoilt, re.M) and "breaks 1 of 9 clauses: start" in spoilt
+    assert not (tmp_path / "home").exists()
+
+
 def test_the_readmes_example_gets_its_row(tmp_path):
     """From the file to the leaderboard; a second call reads what is kept, a changed file does not."""
     (tmp_path / "ssf.py").write_text(EXAMPLE)
