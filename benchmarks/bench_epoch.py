@@ -16,6 +16,7 @@ from torch import Tensor
 from benchmarks import backbones, data
 from benchmarks.backbones.sam import Segmenter
 from benchmarks.catalog import DATASETS, METHODS, Backbone
+from benchmarks.device import synchronise
 from benchmarks.methods import freeze
 from benchmarks.parallel import each
 from benchmarks.protocols import PROTOCOLS
@@ -35,6 +36,7 @@ class EpochSpeed:
     highest: float
     cache_seconds: float
     batch: int
+    images: int
 
 
 def measure(backbone: Backbone, random_weights: bool, images: int, rounds: int, device: str, threads: int) -> EpochSpeed:
@@ -54,10 +56,10 @@ def measure(backbone: Backbone, random_weights: bool, images: int, rounds: int, 
     samples = list(data.load(dataset, "train", data.ids(dataset, "train", PROTOCOLS.get("mini-v1"))[:images]))
     training = replace(PROTOCOLS.get(backbone.protocol).training, epochs=1)
 
-    def seconds(features: FeatureCache | None, count: int = images) -> float:
+    def seconds(features: FeatureCache | None, count: int | None = None) -> float:
         begun = time.perf_counter()
         train(segmenter, samples[:count], training, 0, features, workers=workers)
-        _wait(device)
+        synchronise(device)
         return time.perf_counter() - begun
 
     with tempfile.TemporaryDirectory() as folder:
@@ -71,7 +73,9 @@ def measure(backbone: Backbone, random_weights: bool, images: int, rounds: int, 
     without, cached = zip(*times)
     ratios = [a / b for a, b in times]
     middle = statistics.median
-    return EpochSpeed(middle(cached), middle(without), middle(ratios), min(ratios), max(ratios), made, training.batch)
+    return EpochSpeed(
+        middle(cached), middle(without), middle(ratios), min(ratios), max(ratios), made, training.batch, len(samples)
+    )
 
 
 def _features(segmenter: Segmenter, samples: list, workers: int) -> Iterator[tuple[str, Tensor]]:
@@ -83,9 +87,3 @@ def _features(segmenter: Segmenter, samples: list, workers: int) -> Iterator[tup
 
     for sample, feature in zip(samples, each(encode, samples, workers)):
         yield sample.id, feature
-
-
-def _wait(device: str) -> None:
-    """Until the GPU has done what it was given."""
-    if device.startswith("cuda"):
-        torch.cuda.synchronize(device)

@@ -13,6 +13,7 @@ from torch import Tensor
 from benchmarks import backbones, data
 from benchmarks.backbones.sam import Item, Segmenter
 from benchmarks.catalog import DATASETS, Backbone
+from benchmarks.device import synchronise
 from benchmarks.metrics.iou import iou
 from benchmarks.protocols import PROTOCOLS
 from benchmarks.stages import SEARCH_BATCH
@@ -85,8 +86,7 @@ def measure(
         ):
             begun = time.perf_counter()
             tables[name] = call()
-            if device.startswith("cuda"):
-                torch.cuda.synchronize(device)
+            synchronise(device)
             times[name].append(1000 * (time.perf_counter() - begun) / (pairs * images))
     ratios = [a / b for a, b in zip(times["literal"], times["many"])]
     apart = (tables["literal"] - tables["many"]).abs()

@@ -17,17 +17,20 @@ PARTS = (
     "benchmarks/metrics",
     "benchmarks/stages.py",
     "benchmarks/train.py",
+    "benchmarks/train_state.py",
+    "benchmarks/memory.py",
     "benchmarks/parallel.py",
 )
 LIBRARIES = ("torch", "segment-anything", "peft", "numpy", "scipy")
 
 
-@lru_cache(maxsize=1)
-def digest() -> str:
-    """Hex digest of the parsed code (comments, docstrings and layout do not count) and of the libraries' versions."""
+@lru_cache(maxsize=4)
+def digest(*besides: str) -> str:
+    """Hex digest of the parsed code (comments, docstrings and layout do not count) and of the libraries' versions; of the files
+    `besides` too, relative to the checkout."""
     root = Path(__file__).parents[1]
     total = hashlib.sha256()
-    for part in PARTS:
+    for part in (*PARTS, *besides):
         place = root / part
         for file in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
             tree = ast.parse(file.read_bytes())

@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from benchmarks.device import synchronise
+
 
 class Cost:
     """Filled when the block ends. Memory in MB of 2^20 bytes, None where the system does not tell."""
@@ -24,14 +26,14 @@ def measured(device: str) -> Iterator[Cost]:
     if gpu:
         import torch
 
-        torch.cuda.synchronize(device)
+        synchronise(device)
         torch.cuda.reset_peak_memory_stats(device)
     begun = time.perf_counter()
     try:
         yield cost
     finally:
         if gpu:
-            torch.cuda.synchronize(device)
+            synchronise(device)
             cost.peak_gpu_mb = round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
         cost.seconds = round(time.perf_counter() - begun, 3)
         cost.peak_memory_mb = _peak()

@@ -27,6 +27,8 @@ def rows_of(text: str) -> list[str]:
     for name in asked:
         if name not in every:  # a known method with +swap, or base without
             plain, _ = split_method(name)
+            if METHODS.origin(plain) and plain not in every:
+                raise UsageError(f"{name} is of a file; offer it as an entry point (see README) and name it {plain}")
             right = f"base{SWAP}" if plain == "base" else plain
             raise UsageError(f"no row {name!r}: a swap takes no training of its own, only base{SWAP} is a row; name {right}")
     if not asked:
@@ -44,7 +46,7 @@ def empty_record(subject: Subject) -> CostRecord:
         precision=subject.precision,
         micro_batch=subject.options.micro_batch,
         activation_checkpointing=subject.options.activation_checkpointing,
-        code=code.digest(),
+        code=code.digest(*(f"benchmarks/{name}.py" for name in ("cost", "cost_steps", "watched"))),
         rows=[],
         environment=environment(subject.device, subject.precision, subject.threads),
     )
@@ -74,8 +76,10 @@ def measure_rows(
     `said(row, cached)` hears of each row. A method that does not fit or fails has a row that says so, and the others go on; it
     is tried again by the next call, and never replaces a measured row. Raises OSError where the record cannot be written.
     """
-    record = empty_record(subject)
-    rows = {row.method: row for row in kept_rows(record, path)}
+    fresh = empty_record(subject)
+    rows = {row.method: row for row in kept_rows(fresh, path)}
+    record = read(path) if rows else fresh
+    others = path.exists() and not rows  # rows of other code, which go only when there is something in their place
     changed = False
     for name in names:
         found = rows.get(name)
@@ -90,10 +94,11 @@ def measure_rows(
         rows[name] = row
         order = [*rows_of_all(), *rows]
         ordered = sorted(rows.values(), key=lambda r: order.index(r.method))
-        record = CostRecord.model_validate(record.model_dump() | {"rows": [r.model_dump() for r in ordered]})
-        write(record, path)
-        changed = True
-    return (record if changed else read(path)), changed
+        record = CostRecord.model_validate(fresh.model_dump() | {"rows": [r.model_dump() for r in ordered]})
+        if row.status == "done" or not others:
+            write(record, path)
+            others, changed = False, True
+    return record, changed
 
 
 def measure_row(subject: Subject, limit: int | None = None) -> CostRow:
@@ -104,7 +109,11 @@ def measure_row(subject: Subject, limit: int | None = None) -> CostRow:
         "random_weights": subject.weights is None,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    if reason := METHODS.get(split_method(subject.method)[0]).skips.get(subject.backbone.family):
+    try:
+        reason = METHODS.get(split_method(subject.method)[0]).skips.get(subject.backbone.family)
+    except UsageError as error:  # of an installed package
+        return CostRow(**row, status="failed", reason=str(error))
+    if reason:
         return CostRow(**row, status="not for this backbone", reason=reason)
     ended = watched.collect(measure, (subject,), watched.limit_now() if limit is None else limit)
     for part in ended.parts:
@@ -118,6 +127,6 @@ def _unsaid(ended: watched.Ended) -> dict:
     """Status and reason of a process that could not say how it ended."""
     if ended.stopped:
         return {"status": "out of memory", "reason": ended.stopped}
-    if ended.exit_code == -9:  # SIGKILL, and not by us: on Linux the kernel's, when memory is gone
-        return {"status": "out of memory", "reason": f"ended by the system at {ended.peak / 2**30:.1f} GiB of memory"}
-    return {"status": "failed", "reason": f"its process ended with exit code {ended.exit_code} and said nothing"}
+    if ended.exit_code == -9:  # SIGKILL, and not by us: on Linux most likely the kernel's, when memory is gone
+        return {"status": "out of memory", "reason": f"killed at {ended.peak / 2**30:.1f} GiB of memory, see the system's log"}
+    return {"status": "failed", "reason": f"its process ended with exit code {ended.exit_code}; see what it printed above"}

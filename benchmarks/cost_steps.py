@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.catalog import METHODS, SWAP, Backbone, split_method
+from benchmarks.device import synchronise
 from benchmarks.options import Options
 from benchmarks.watched import resident
 
@@ -106,7 +107,7 @@ def _trained(segmenter, samples: list, s: Subject) -> float:
     ends: list[float] = []
 
     def end(images: int) -> None:
-        _wait(s.device)
+        synchronise(s.device)
         ends.append(time.perf_counter())
 
     training = replace(PROTOCOLS.get("paper-v1").training, epochs=STEPS, batch=s.batch)
@@ -130,16 +131,8 @@ def _swapped(segmenter, samples: list, s: Subject) -> float:
                 features = segmenter.encode(torch.stack([segmenter.pixels(sample.image) for sample in samples[k : k + size]]))
                 for feature, item in zip(swap(features, axis=1), items[k : k + size]):
                     segmenter.score(feature[None], item)
-            _wait(s.device)
+            synchronise(s.device)
     return time.perf_counter() - begun
-
-
-def _wait(device: str) -> None:
-    """Until the GPU has done what it was given."""
-    import torch
-
-    if device.startswith("cuda"):
-        torch.cuda.synchronize(device)
 
 
 def pictures(size: int, count: int) -> list:

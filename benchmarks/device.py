@@ -32,6 +32,14 @@ def resolve(asked: str) -> str:
     raise UsageError(f"torch finds no {kind} device here; use --device cpu, or see: python -m benchmarks doctor")
 
 
+def synchronise(device: str) -> None:
+    """Wait until a GPU has done what it was given: before a clock is read."""
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.synchronize(device)
+
+
 def name(device: str) -> str:
     """The device's own name, for records: times of different devices never share a column."""
     if device.startswith("cuda"):

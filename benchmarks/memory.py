@@ -20,10 +20,13 @@ def checkpointed(model: nn.Module) -> Iterator[None]:
     saved. On leaving, also by an exception, the blocks are as before.
     """
     blocks = [model.get_submodule(name) for name in anatomy(model).blocks]
+    before = [vars(block).get("forward") for block in blocks]  # a method may have put one there
     for block in blocks:
         block.forward = partial(checkpoint, block.forward, use_reentrant=False, preserve_rng_state=False)
     try:
         yield
     finally:
-        for block in blocks:
+        for block, forward in zip(blocks, before):
             del block.forward
+            if forward is not None:
+                block.forward = forward

@@ -24,7 +24,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,39}")  # goes into file names, commands
 @dataclass(frozen=True)
 class Origin:
     """Where a method from outside came from. `place` finds it again on this machine, `shown` is what a record may tell of it
-    (no folder of the user's), `sha256` is of the file that defines the class."""
+    (no folder of the user's), `sha256` is of the file, or of all Python files of the package."""
 
     place: str
     shown: str
@@ -91,14 +91,15 @@ class Methods(Registry[type[Method]]):
     def _from_package(self, point: EntryPoint) -> type[Method]:
         try:
             found = point.load()
-            source = Path(inspect.getsourcefile(found)).read_bytes()
+            digest = _digest_of_package(found)
         except Exception as error:
             raise UsageError(
                 f"method {point.name} of {point.value} does not import: {_brief(error)}; mend or uninstall the package"
             ) from error
         if getattr(found, "name", None) != point.name:
-            raise UsageError(f"the entry point {point.name} is a method named {found.name!r}; give both one name")
-        return self._admit(found, Origin(point.name, point.value, hashlib.sha256(source).hexdigest()))
+            named = getattr(found, "name", None)
+            raise UsageError(f"the entry point {point.name} is a method named {named!r}; give both one name")
+        return self._admit(found, Origin(point.name, point.value, digest))
 
     def _admit(self, method: type, origin: Origin) -> type[Method]:
         if not _is_method(method):
@@ -110,8 +111,21 @@ class Methods(Registry[type[Method]]):
             )
         if name in self._entries and name not in self._origins:
             raise UsageError(f"{origin.shown} is named {name!r} as one of the suite's own methods is; give it another name")
+        known = self._origins.get(name)
+        if known and known.place != origin.place:
+            raise UsageError(f"{known.shown} and {origin.shown} are both named {name!r}; give one of them another name")
         self._entries[name], self._origins[name] = method, origin
         return method
+
+
+def _digest_of_package(method: type) -> str:
+    """Of every Python file of the package that a class is in: its layers may be in another file than the class."""
+    top = sys.modules[method.__module__.partition(".")[0]]
+    files = [file for folder in getattr(top, "__path__", []) for file in sorted(Path(folder).rglob("*.py"))]
+    total = hashlib.sha256()
+    for file in files or [Path(inspect.getsourcefile(method))]:
+        total.update(hashlib.sha256(file.read_bytes()).digest())
+    return total.hexdigest()
 
 
 def _is_method(thing: object) -> bool:

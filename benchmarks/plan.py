@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from dataclasses import dataclass
 
 from benchmarks import backbones, code, data, device, store
@@ -87,7 +88,7 @@ class Plan:
             f"{self.origin.shown}{SWAP if self.swap else ''}" if self.origin and ".py:" in self.origin.shown else self.method_name
         )
         parts = [
-            f"python -m benchmarks run --task {self.task.name} --method {method} --dataset {self.dataset.name}",
+            f"python -m benchmarks run --task {self.task.name} --method {shlex.quote(method)} --dataset {self.dataset.name}",
             f"--backbone {self.backbone.name} --protocol {self.protocol.name} --seeds {self.seed}",
             f"--limit {self.limit}" if self.limit else "",
             f"--precision {self.precision}" if self.precision != "float32" else "",

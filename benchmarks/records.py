@@ -120,7 +120,7 @@ class MethodOrigin(_Part):
     """Where the code of a method came from that is not one of the suite's own."""
 
     place: str = Field(description="file and class, or module and class of an installed package")
-    sha256: str = Field(description="of the file that defines the class")
+    sha256: str = Field(description="of the file, or of all Python files of the package")
 
 
 class Environment(_Part):

@@ -95,7 +95,8 @@ def _work(p: Plan, threads: int) -> dict:
     if any(c.name == "train" and not c.cached for c in bench.costs):
         for name, job in p.jobs.items():  # made of weights that were lost or damaged: never mixed with the new ones
             if name not in ("train", "evaluate base"):
-                store.discard(job)
+                with store.alone(job):
+                    store.discard(job)
     if p.swap:
         bench.features()
     found = bench.found() if p.swap else None

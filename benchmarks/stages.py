@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from benchmarks import backbones, data, store
+from benchmarks.backbones.anatomy import encoder_names
 from benchmarks.backbones.sam import Segmenter
 from benchmarks.catalog import METHODS, SWAP
 from benchmarks.cost import measured
@@ -53,6 +54,10 @@ class Workbench:
             chosen = METHODS.get(method)()
             attachment = chosen.attach(sam)
             freeze(sam, attachment)
+            if not chosen.trains_encoder and (lost := sorted(set(attachment.names) & set(encoder_names(sam)))):
+                raise RunFailed(
+                    f"method {method} says trains_encoder = False but declares {', '.join(lost)}; leave out one of both"
+                )
             own, _ = trainable(sam, attachment)
             if own != chosen.count(sam):
                 raise RunFailed(f"method {method} trains {own:,} parameters of its own but declares {chosen.count(sam):,}")
@@ -75,7 +80,7 @@ class Workbench:
             with measured(self.plan.device) as cost:
                 result = work()
             spent = {
-                "seconds": cost.seconds,
+                "seconds": round(cost.seconds + result.pop("seconds_before", 0.0), 3),
                 "threads": self.threads,
                 "peak_memory_mb": cost.peak_memory_mb,
                 "peak_gpu_mb": cost.peak_gpu_mb,
@@ -90,7 +95,9 @@ class Workbench:
     def trained(self) -> store.Kept:
         """Train the method, or read what an earlier run trained."""
         job = self.plan.jobs["train"]
-        return self.stage("train", job, lambda: self._train(job), ("weights.safetensors",))
+        kept = self.stage("train", job, lambda: self._train(job), ("weights.safetensors",))
+        _state(job).remove()  # only now: a kill before would have cost every epoch
+        return kept
 
     def _train(self, job: store.Job) -> dict:
         from safetensors.torch import save_file
@@ -102,21 +109,23 @@ class Workbench:
             raise RunFailed(f"method {p.method} declares nothing to train; return the names of its parameters from attach")
         samples = data.load(p.dataset, "train", p.train_ids)
         job.folder.mkdir(parents=True, exist_ok=True)
-        state = TrainState(job.folder / "epoch.safetensors", job.key)
-        features = None
+        state, features, options = _state(job), None, p.options
+        before = state.seconds()
         if not METHODS.get(p.method).trains_encoder:
             features = self._train_features(segmenter, samples, job.folder / "train.features")
+            options = replace(options, activation_checkpointing=False)  # the encoder is not run
         with progress(f"train {p.method}", p.protocol.training.epochs * len(samples), "images") as bar:
-            losses = train(segmenter, samples, p.protocol.training, p.seed, features, bar.step, self.workers, p.options, state)
+            losses = train(segmenter, samples, p.protocol.training, p.seed, features, bar.step, self.workers, options, state)
         named = dict(segmenter.sam.named_parameters())
         artefact = job.folder / "weights.safetensors"
         save_file({n: named[n].detach().cpu().contiguous() for n in attachment.names}, artefact)
-        state.remove()
+        features = None  # some systems remove no file that is mapped
         (job.folder / "train.features").unlink(missing_ok=True)
         own, besides = trainable(segmenter.sam, attachment)
         return {
+            "seconds_before": before,  # of epochs that a call before this one did
             "trainable": {"method": own, "besides": besides},
-            "training": {**asdict(p.options), "losses": losses, "artefact_bytes": artefact.stat().st_size},
+            "training": {**asdict(options), "losses": losses, "artefact_bytes": artefact.stat().st_size},
         }
 
     def _train_features(self, segmenter: Segmenter, samples: Sequence[Sample], path: Path) -> FeatureCache:
@@ -179,7 +188,7 @@ class Workbench:
                 batch=SEARCH_BATCH,
                 workers=self.workers,
                 device=p.device,
-                evaluate_pairs=segmenter.pair_scorer(cache, items),
+                evaluate_pairs=segmenter.pair_scorer(cache, items, self.workers),
             )
             job.folder.mkdir(parents=True, exist_ok=True)
             with progress_by_stage("search", "passes") as show:
@@ -275,8 +284,12 @@ class Workbench:
             if method == "base":
                 values[BEST_OF_THREE] = float(segmenter.best_of_three(features[None], item)[0])
             return values
-        scores = segmenter.score(torch.stack([swap(features, axis=0) for _, swap in swaps]), item).double()
+        scores = segmenter.score(torch.stack([swap(features, axis=0) for _, swap in swaps]), item).cpu().double()
         return {f"{method}{SWAP}": float(scores[0]), f"{method}+random-swap": float(scores[1:].mean())}
+
+
+def _state(job: store.Job) -> TrainState:
+    return TrainState(job.folder / "epoch.safetensors", job.key)
 
 
 def _content(sample: Sample) -> bytes:

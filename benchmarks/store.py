@@ -80,7 +80,11 @@ def alone(job: Job) -> Iterator[None]:
         try:
             import fcntl
 
-            fcntl.flock(file, fcntl.LOCK_EX)  # closing the file lets go
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # closing the file lets go
+            except BlockingIOError:
+                log.info("another process is at the stage %s; waiting for it, to read what it leaves", job.stage)
+                fcntl.flock(file, fcntl.LOCK_EX)
         except (ImportError, OSError):
             pass
         yield

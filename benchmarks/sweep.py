@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from benchmarks import store
+from benchmarks import code, store
 from benchmarks.catalog import METHODS
+from benchmarks.errors import RunFailed
 from benchmarks.plan import Plan
 from benchmarks.watched import end_with_parent
 
@@ -65,6 +66,9 @@ def sweep(plans: list[Plan], tier: Path, jobs: int, threads: int, force: bool, s
             outcomes.append(outcome)
             said(outcome)
 
+    if force:  # here and once: every group reads it
+        for job in {job.key: job for p in plans for name, job in p.jobs.items() if name == "evaluate base"}.values():
+            store.discard(job)
     while waiting:
         # A fresh interpreter each: torch's threads and a GPU do not survive a fork.
         pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _begin, (threads, log.getEffectiveLevel()))
@@ -72,8 +76,8 @@ def sweep(plans: list[Plan], tier: Path, jobs: int, threads: int, force: bool, s
         try:
             while waiting or running:
                 while waiting and len(running) < jobs:
-                    group = waiting.pop(0)
-                    running[pool.submit(_group, group, tier, threads, force)] = group
+                    future = pool.submit(_group, waiting[0], tier, threads, force)  # raises where a process has just died
+                    running[future] = waiting.pop(0)
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     hear(future.result())
                     del running[future]
@@ -86,6 +90,8 @@ def sweep(plans: list[Plan], tier: Path, jobs: int, threads: int, force: bool, s
                 hear(_alone(group, tier, threads, force))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():  # an interrupt may have reached this process alone
+                process.terminate()
             raise
         else:
             pool.shutdown()
@@ -112,13 +118,19 @@ def _begin(threads: int, level: int) -> None:
     logging.basicConfig(level=max(level, logging.WARNING), format="%(message)s", stream=sys.stderr, force=True)
 
 
+def _same_code(p: Plan) -> None:
+    """Raise RunFailed where this process, begun later, would run other code than the run was planned with. A method from
+    outside is made known to it here."""
+    if p.origin:
+        METHODS.get(p.origin.place)
+    if METHODS.origin(p.method) != p.origin or code.digest() != p.code:
+        raise RunFailed(f"the code of {p.method} or of the suite has changed since the sweep began; call it again")
+
+
 def _group(group: list[Plan], tier: Path, threads: int, force: bool) -> list[Outcome]:
     from benchmarks.progress import silent
     from benchmarks.runner import cached, run
 
-    for p in group:
-        if p.origin:
-            METHODS.get(p.origin.place)  # a new process knows the suite's own methods alone
     if force:
         for job in {job.key: job for p in group for name, job in p.jobs.items() if name != "evaluate base"}.values():
             store.discard(job)
@@ -130,6 +142,7 @@ def _group(group: list[Plan], tier: Path, threads: int, force: bool) -> list[Out
                 found.append(Outcome(p, "cached", 0.0))
                 continue
             try:
+                _same_code(p)
                 record = run(p, path, threads)
                 status, error = record.status, record.error
             except Exception as failure:  # missing data, a full disk: this cell's fault, not the sweep's

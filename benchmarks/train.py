@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 
 import torch
@@ -23,7 +24,7 @@ from benchmarks.protocols import Training
 from benchmarks.train_state import TrainState
 
 log = logging.getLogger("benchmarks")
-Example = tuple[int, Sample]  # its number in the training set, and itself
+Example = tuple[int, Sample | None]  # its number in the training set, and itself unless all that is wanted of it is known
 AS_USUAL = Options()
 REMEMBERED = 2**30  # bytes of targets held between epochs; of a larger training set they are made again each time
 
@@ -31,10 +32,11 @@ REMEMBERED = 2**30  # bytes of targets held between epochs; of a larger training
 def target(segmenter: Segmenter, item: Item) -> Tensor:
     """The truth (4h, 4w) as the decoder's low-resolution mask should be: area-averaged, 0..1, zero in the padding."""
     size = segmenter.sam.image_encoder.img_size
-    resized = F.interpolate(item.truth[None, None].float(), item.input_size, mode="area")
+    # On the CPU: not every device averages over areas that do not divide.
+    resized = F.interpolate(item.truth[None, None].cpu().float(), item.input_size, mode="area")
     padded = F.pad(resized, (0, size - item.input_size[1], 0, size - item.input_size[0]))
     low = 4 * segmenter.sam.prompt_encoder.image_embedding_size[0]
-    return F.interpolate(padded, (low, low), mode="area")[0, 0]
+    return F.interpolate(padded, (low, low), mode="area")[0, 0].to(segmenter.device)
 
 
 def dice_ce(logits: Tensor, truth: Tensor) -> Tensor:
@@ -53,7 +55,12 @@ class Prompts:
         self._segmenter, self._keep = segmenter, count * side * side * 4 <= REMEMBERED
         self._made: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
 
-    def of(self, k: int, sample: Sample) -> tuple[Tensor, Tensor, Tensor]:
+    @property
+    def known(self) -> frozenset[int]:
+        """The samples whose prompts are made: without them, no sample need be read for its features alone."""
+        return frozenset(self._made)
+
+    def of(self, k: int, sample: Sample | None) -> tuple[Tensor, Tensor, Tensor]:
         if k in self._made:
             return self._made[k]
         item = self._segmenter.item(sample)
@@ -70,25 +77,37 @@ def orders(seed: int, count: int, epochs: int) -> list[list[int]]:
 
 
 class _Reading(Sequence):
-    """Reads samples where it is asked, in this process or in a loader's."""
+    """Reads samples where it is asked, in this process or in a loader's; for those in `known` nothing is read."""
 
-    def __init__(self, samples: Sequence[Sample]):
-        self._samples = samples
+    def __init__(self, samples: Sequence[Sample], known: Container[int]):
+        self._samples, self._known = samples, known
 
     def __len__(self) -> int:
         return len(self._samples)
 
     def __getitem__(self, k: int) -> Example:
-        return k, self._samples[k]
+        return k, None if k in self._known else self._samples[k]
 
 
-def loaded(samples: Sequence[Sample], batches: list[list[int]], loaders: int) -> Iterator[list[Example]]:
-    """Batches of samples, in order; read ahead by `loaders` processes where there are any."""
-    reading = _Reading(samples)
+def loaded(
+    samples: Sequence[Sample], batches: list[list[int]], loaders: int, known: Container[int] = ()
+) -> Iterator[list[Example]]:
+    """Batches of samples, in order; read ahead by `loaders` processes where there are any. None for those in `known`."""
+    reading = _Reading(samples, known)
     if loaders == 0:
         yield from ([reading[k] for k in batch] for batch in batches)
         return
     yield from DataLoader(reading, batch_sampler=batches, num_workers=loaders, collate_fn=list)
+
+
+def _not_finite(loss: Tensor, parts: Sequence[Tensor | None], names: Iterable[str]) -> str | None:
+    """What of a step is not finite, in words. One look at the device where all is well."""
+    if not torch.isfinite(loss):
+        return f"the loss is {float(loss)}"
+    largest = {name: torch.linalg.vector_norm(part, torch.inf) for name, part in zip(names, parts) if part is not None}
+    if torch.isfinite(torch.stack([*largest.values()])).all():
+        return None
+    return f"the gradient of {next(name for name, size in largest.items() if not torch.isfinite(size))} is not finite"
 
 
 def train(
@@ -112,6 +131,7 @@ def train(
     """
     parameters = {name: p for name, p in segmenter.sam.named_parameters() if p.requires_grad}
     optimiser = torch.optim.Adam(parameters.values(), lr=training.learning_rate, weight_decay=training.weight_decay)
+    begun = time.perf_counter() - (state.seconds() if state else 0.0)
     losses = state.load(parameters, optimiser) if state else []
     if losses:
         log.info("training goes on after epoch %d of %d", len(losses), training.epochs)
@@ -135,16 +155,16 @@ def train(
         for epoch in range(len(losses), training.epochs):
             turn, total = turns[epoch], 0.0
             batches = [turn[k : k + training.batch] for k in range(0, len(turn), training.batch)]
-            for batch in loaded(samples, batches, options.loaders):
+            known = prompts.known if features is not None else ()
+            for batch in loaded(samples, batches, options.loaders, known):
                 shares = [batch[k : k + options.micro_batch] for k in range(0, len(batch), options.micro_batch)]
                 optimiser.zero_grad(set_to_none=True)
                 for share, (loss, parts) in zip(shares, each(gradients, shares, workers)):
-                    if not torch.isfinite(loss):
+                    if what := _not_finite(loss, parts, parameters):
                         names = ", ".join(samples[k].id for k, _ in share)
-                        raise RunFailed(
-                            f"the loss is {float(loss)} in epoch {epoch + 1} on {names}; "
-                            "try a lower learning rate or --precision float32"
-                        )
+                        cure = "look at these images and at what the method adds"
+                        cure = "try --precision float32" if segmenter.precision != "float32" else cure
+                        raise RunFailed(f"{what} in epoch {epoch + 1} on {names}; {cure}")
                     total += float(loss) * len(share)
                     for parameter, part in zip(parameters.values(), parts):
                         if part is not None:  # three of the four mask tokens take no part in the single mask
@@ -154,5 +174,5 @@ def train(
                 step(len(batch))
             losses.append(total / len(samples))
             if state and epoch + 1 < training.epochs:
-                state.save(parameters, optimiser, losses)
+                state.save(parameters, optimiser, losses, time.perf_counter() - begun)
     return losses

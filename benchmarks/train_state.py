@@ -23,8 +23,10 @@ class TrainState:
     path: Path
     key: str
 
-    def save(self, parameters: dict[str, nn.Parameter], optimiser: torch.optim.Optimizer, losses: list[float]) -> None:
-        """Weights, the optimiser's moments and the epochs' losses so far, whole or not at all. Raises OSError."""
+    def save(
+        self, parameters: dict[str, nn.Parameter], optimiser: torch.optim.Optimizer, losses: list[float], seconds: float = 0.0
+    ) -> None:
+        """Weights, the optimiser's moments, the epochs' losses and seconds so far, whole or not at all. Raises OSError."""
         from safetensors.torch import save
 
         tensors: dict[str, Tensor] = {}
@@ -33,7 +35,18 @@ class TrainState:
             for moment, value in optimiser.state.get(parameter, {}).items():
                 tensors[f"{moment} {name}"] = value
         tensors = {name: tensor.cpu().contiguous().clone() for name, tensor in tensors.items()}
-        write_atomically(self.path, save(tensors, {"key": self.key, "losses": json.dumps(losses)}))
+        write_atomically(self.path, save(tensors, {"key": self.key, "losses": json.dumps(losses), "seconds": str(seconds)}))
+
+    def seconds(self) -> float:
+        """What the epochs took that are kept here; 0 where there is nothing to go on from."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                about = file.metadata() or {}
+            return float(about["seconds"]) if about.get("key") == self.key else 0.0
+        except (SafetensorError, OSError, ValueError, KeyError):
+            return 0.0
 
     def load(self, parameters: dict[str, nn.Parameter], optimiser: torch.optim.Optimizer) -> list[float]:
         """Put everything back and return the losses of the epochs that are done: [] where there is nothing to go on from."""
@@ -45,7 +58,8 @@ class TrainState:
                 if about.get("key") != self.key:
                     return []
                 losses = json.loads(about["losses"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}
+                # Copies: what is read is a view of the file, which the next epoch replaces.
+                tensors = {name: file.get_tensor(name).clone() for name in file.keys()}
             weights = {name: tensors.pop(f"weight {name}") for name in parameters}
             moments: dict[str, dict[str, Tensor]] = {}
             for key, tensor in tensors.items():

@@ -26,6 +26,9 @@ class Scorer:
     of image number `image`, (B, C, ...), and returns B scores, higher is better. `batch` is the largest B; it is halved for
     as long as memory runs out. `workers` > 1 scores blocks in that many threads, each with one intra-op thread: no barrier
     between cores, so a busy neighbour costs its own share and no more. What evaluates must then be safe to call from threads.
+    evaluate_pairs(pairs, image), where it is given, does all scoring in bulk instead of `evaluate`, for models that have a shorter
+    way than to be run on B versions: it takes candidates (B, K, 2) on `device`, pairs (redundant, effective) filled up with -1,
+    and returns B scores, those that `evaluate` would give for features replaced so, up to rounding.
     """
 
     features: Sequence[Tensor]

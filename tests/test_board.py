@@ -410,6 +410,18 @@ def test_the_index_sets_datasets_side_by_side(tmp_path):
     assert "third" not in row and index.count("### Verified: ") == 1  # one dataset alone has its page
 
 
+def test_two_versions_of_a_method_from_outside_are_never_one_row(tmp_path):
+    """Its newest run says which version counts; the records of the other are listed with the reason."""
+    for seed, digit, hour in ((0, "a", 10), (1, "b", 12), (2, "b", 11)):
+        record = example("dora", seed, started=f"2026-01-02T{hour}:00:00+00:00")
+        origin = {"place": "my.py:Mine", "sha256": 64 * digit}
+        put(changed(record, origin=origin), tmp_path / "community" / f"{seed}.json")
+    pages = render(tmp_path)
+    (row,) = (r for r in rows_below(pages["mini-v1-camo.md"], "## Community") if r["evaluation"] == "dora")
+    assert row["seeds"] == "2"
+    assert "community/0.json: other version: community/1.json is newer" in pages["README.md"]
+
+
 def test_commands_that_differ_by_the_seed_are_one(tmp_path):
     for seed in (2, 0, 10):
         words = f"python -m benchmarks run --task camo --method base --seeds {seed} --precision float32"

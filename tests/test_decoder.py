@@ -294,6 +294,20 @@ def test_a_parametrized_weight_is_not_left_out(sam, features):
     assert_as_library(sam, features[:1], *prompts(sam), reassociate=True)
 
 
+def test_another_norm_or_another_upscaling_is_not_left_out(sam):
+    class Doubled(nn.LayerNorm):
+        def forward(self, x):
+            return 2 * super().forward(x)
+
+    sam.mask_decoder.transformer.layers[0].norm4 = Doubled(256)
+    assert not sam_reassociated.possible(sam.mask_decoder)
+
+
+def test_a_longer_upscaling_is_not_left_out(sam):
+    sam.mask_decoder.output_upscaling.append(nn.Identity())
+    assert not sam_reassociated.possible(sam.mask_decoder)
+
+
 def test_a_replaced_forward_is_not_left_out(sam, features):
     attention = sam.mask_decoder.transformer.layers[0].cross_attn_token_to_image
     plain = attention.forward

@@ -178,6 +178,45 @@ def test_saved_weights_give_the_same_outputs(life):
         assert torch.equal(loaded, trained)
 
 
+@pytest.mark.parametrize("name, family", PAIRS)
+def test_a_swap_goes_on_every_method_and_off_without_a_trace(name, family, bare):
+    """At the family's own site, on a model whose method has been trained a little."""
+    from chanswap import DINOV2, SAM, SAM2, Swap, applied
+
+    site = {"sam": SAM, "sam2": SAM2, "dinov2": DINOV2}[family]
+    width = {"sam": 64, "sam2": 256, "dinov2": 384}[family]
+    model = copy.deepcopy(bare(family))
+    attach(name, model, seed=3)
+    step(model)
+    state = {n: t.clone() for n, t in model.state_dict().items()}
+    with torch.inference_mode():
+        plain = masks(model)
+        with applied(model, Swap([(0, 1), (5, 9)], channels=width), site):
+            assert not torch.equal(masks(model), plain)
+        assert torch.equal(masks(model), plain)
+    assert all(torch.equal(t, state[n]) for n, t in model.state_dict().items())
+
+
+def masks(model: nn.Module) -> Tensor:
+    """What the whole model answers, through the modules that a swap hangs on."""
+    if anatomy(model).family != "sam2":
+        return outputs(model)[1][0]
+    image = torch.randn(1, 3, SIDE["sam2"], SIDE["sam2"], generator=torch.Generator().manual_seed(1))
+    click = (torch.tensor([[[40.0, 60.0]]]), torch.ones(1, 1, dtype=torch.int))
+    decoder, prompts = model.sam_mask_decoder, model.sam_prompt_encoder
+    high, middle, low = model.image_encoder(image)["backbone_fpn"]
+    sparse, dense = prompts(points=click, boxes=None, masks=None)
+    return decoder(
+        image_embeddings=low + model.no_mem_embed.view(1, -1, 1, 1),
+        image_pe=prompts.get_dense_pe(),
+        sparse_prompt_embeddings=sparse,
+        dense_prompt_embeddings=dense,
+        multimask_output=True,
+        repeat_image=False,
+        high_res_features=[decoder.conv_s0(high), decoder.conv_s1(middle)],
+    )[0]
+
+
 def test_what_is_trained_besides(life, request):
     """The decoder or head whole, by the methods whose published code trains it besides; nothing by the others."""
     name, family = request.node.callspec.params["life"]

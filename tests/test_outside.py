@@ -132,11 +132,33 @@ def test_entry_points_are_methods_by_name(package):
     assert listed.returncode == 0 and re.search(r"^mine\b", listed.stdout, re.M)
 
 
+def test_a_package_is_another_method_when_any_of_its_files_changes(package, tmp_path):
+    env = package(mine="in_parts.method:Mine")
+    folder = tmp_path / "in_parts"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    (folder / "method.py").write_text(PLAIN)
+    code = "from benchmarks.catalog import METHODS; METHODS.get('mine'); print(METHODS.origin('mine').sha256)"
+    found = [python(code, env)]
+    for text in ("x = 1", "x = 2"):
+        (folder / "layers.py").write_text(text)
+        found.append(python(code, env))
+    assert len(set(found)) == 3
+
+
+def test_two_classes_of_one_name_are_refused(file):
+    methods = Methods()
+    methods.get(f"{file()}:Mine")
+    with pytest.raises(UsageError, match="mine.py:Mine and other.py:Mine are both named 'mine'; give one of them another name"):
+        methods.get(f"{file(name='other.py')}:Mine")
+
+
 def test_a_broken_package_costs_no_list(package):
-    env = package(mine="my_package:Gone", other_name="my_package:Mine")
+    env = package(mine="my_package:Gone", other_name="my_package:Mine", nameless="my_package:Other")
     listed = subprocess.run([sys.executable, "-m", "benchmarks", "list"], env=env, capture_output=True, text=True, cwd=ROOT)
     assert listed.returncode == 0
     assert "does not import: AttributeError" in listed.stdout and "give both one name" in listed.stdout
+    assert "is a method named None" in listed.stdout
     assert re.search(r"^dora\b", listed.stdout, re.M)
 
 
@@ -152,8 +174,8 @@ def test_the_readmes_example_keeps_the_contract_and_a_spoilt_one_does_not(tmp_pa
     where = {"cwd": tmp_path, "home": tmp_path / "home"}
     done = benchmarks("check", "method", "ssf.py:Ssf", "spoilt.py:Ssf+swap", **where)
     good, spoilt = done.stdout.split("spoilt.py:Ssf+swap\n")
-    assert good.count("\n  ok ") == 9 and "keeps the contract" in good
-    assert done.returncode == 1 and re.search(r"^  FAILED +start ", spoilt, re.M) and "breaks 1 of 9 clauses: start" in spoilt
+    assert good.count("\n  ok ") == 10 and "keeps the contract" in good
+    assert done.returncode == 1 and re.search(r"^  FAILED +start ", spoilt, re.M) and "breaks 1 of 10 clauses: start" in spoilt
     assert not (tmp_path / "home").exists()
 
 
@@ -199,6 +221,28 @@ def test_a_sweep_takes_it_too_and_verified_does_not(tmp_path):
     assert plan.returncode == 0 and "ssf" in plan.stdout
     done = benchmarks(*words, cwd=tmp_path, home=tmp_path / "home")
     assert done.returncode == 0, done.stderr
+
+
+def test_a_run_is_refused_where_the_code_is_no_longer_what_was_planned(tmp_path, monkeypatch):
+    from dataclasses import replace
+
+    from benchmarks.errors import RunFailed
+    from benchmarks.plan import Request, plan
+    from benchmarks.sweep import _same_code
+
+    monkeypatch.setenv("CHANSWAP_HOME", str(tmp_path))
+    path = tmp_path / "mine.py"
+    path.write_text(PLAIN.replace('"mine"', '"changing"'))
+    try:
+        planned = plan(Request("camo", f"{path}:Mine"), 0)
+        _same_code(planned)
+        with pytest.raises(RunFailed, match="the code of changing or of the suite has changed since"):
+            _same_code(replace(planned, code="0" * 16))
+        path.write_text(path.read_text() + "\n")
+        with pytest.raises(RunFailed, match="the code of changing or of the suite has changed since"):
+            _same_code(planned)
+    finally:
+        METHODS._entries.pop("changing"), METHODS._origins.pop("changing")
 
 
 def test_a_method_that_declares_nothing_says_so(tmp_path):

@@ -180,6 +180,22 @@ def test_a_damaged_stage_is_done_again(place, file, capsys):
     assert timeless(found(place)["lora+swap"]) == timeless(record)
 
 
+def test_options_of_training_are_shown_by_the_record(place, capsys):
+    words = ["--micro-batch", "1", "--activation-checkpointing", "--loaders", "1"]
+    assert run(place, "lora", *words) == 0 and run(place, "decoder", *words) == 0
+    lora, decoder = found(place)["lora"], found(place)["decoder"]
+    assert (lora.training.micro_batch, lora.training.activation_checkpointing, lora.training.loaders) == (1, True, 1)
+    assert not decoder.training.activation_checkpointing  # its encoder is not run: there is nothing to compute again
+    assert " ".join(words) in lora.command
+    capsys.readouterr()
+    (path,) = (place / "results").rglob("lora-*.json")
+    assert main(["show", str(path)]) == 0
+    assert "micro-batches of 1, with activation checkpointing, 1 loaders" in capsys.readouterr().out
+    # Another option of arithmetic is another record; loaders, which change no bit, are not.
+    assert run(place, "lora") == 0
+    assert len([*(place / "results").rglob("lora-*.json")]) == 2
+
+
 def test_a_failed_run_leaves_its_record(place, monkeypatch):
     monkeypatch.setattr("benchmarks.stages.train", lambda *a, **k: (_ for _ in ()).throw(RuntimeError("the step exploded")))
     assert run(place, "decoder") == 1

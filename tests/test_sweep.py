@@ -114,6 +114,17 @@ def test_a_second_call_has_nothing_to_do(swept):
     assert before == {p: p.read_bytes() for p in (place / "results").rglob("*.json")}
 
 
+def test_force_does_every_stage_again(tmp_path):
+    words = ("sweep", "--methods", "base", "--jobs", "1")
+    assert sweep(tmp_path, *words).returncode == 0
+    (stage,) = tmp_path.glob("home/stages/evaluate/*/stage.json")
+    before = stage.stat().st_mtime_ns
+    assert sweep(tmp_path, *words, "--force").returncode == 0
+    assert stage.stat().st_mtime_ns > before
+    (record,) = found(tmp_path).values()
+    assert not any(s.cached for s in record.stages)
+
+
 def test_failed_cells_and_dead_processes_do_not_stop_it(tmp_path):
     (tmp_path / "faulty.py").write_text(FAULTY.replace("return 256", "return 4 * 64"))
     methods = ",".join(f"faulty.py:{name}" for name in ("Raises", "Dies", "Plain"))

@@ -111,6 +111,11 @@ def test_activation_checkpointing_remembers_less():
     with pytest.raises(ZeroDivisionError), checkpointed(segmenter.sam):
         raise ZeroDivisionError
     assert not any("forward" in vars(m) for m in segmenter.sam.modules())
+    block = segmenter.sam.image_encoder.blocks[0]
+    block.forward = mine = lambda x: x  # as a method may have it
+    with checkpointed(segmenter.sam):
+        assert block.forward is not mine
+    assert block.forward is mine
 
 
 @pytest.mark.parametrize("how", [{"workers": 2}, {"options": Options(loaders=2)}, {"workers": 2, "options": Options(loaders=1)}])
@@ -159,6 +164,20 @@ def test_a_killed_training_goes_on_to_the_same_weights(samples, tmp_path, name, 
     assert sum(steps) == 15 and (steps[0] == 5 * after if after else steps[0] == 2)
 
 
+def test_the_seconds_of_kept_epochs_are_kept(samples, tmp_path):
+    state = TrainState(tmp_path / "state", "key")
+    assert state.seconds() == 0.0
+    begun = time.perf_counter()
+    trained("decoder", samples, state=state)
+    first = state.seconds()
+    assert 0 < first < time.perf_counter() - begun
+    trained("decoder", samples, state=state)  # goes on after the second of three epochs
+    assert state.seconds() == first  # the last epoch is not kept: its weights are the result
+    assert TrainState(state.path, "another").seconds() == 0.0
+    state.path.write_bytes(b"rubbish")
+    assert state.seconds() == 0.0
+
+
 @pytest.mark.parametrize("damage", ["cut", "rubbish", "other key", "other parameters", "without moments"])
 def test_what_cannot_be_gone_on_from_is_begun_anew(samples, tmp_path, damage, caplog):
     losses, weights = trained("lora", samples)
@@ -181,8 +200,41 @@ def test_a_loss_that_is_not_finite_says_where(samples):
     broken = [*samples[:2], Sample("train-bad", samples[2].image, samples[2].mask), *samples[3:]]
     segmenter = attached("decoder")
     features = [torch.full((64, 16, 16), torch.inf if s.id == "train-bad" else 0.1) for s in broken]
-    with pytest.raises(RunFailed, match="epoch 1 on .*train-bad.*try a lower learning rate"):
+    with pytest.raises(RunFailed, match="^the loss is nan in epoch 1 on .*train-bad.*; look at these images"):
         train(segmenter, broken, TRAINING, 7, features=features)
+
+
+def test_a_gradient_that_is_not_finite_stops_it_too(samples, monkeypatch):
+    """The loss of the last step may be fine and the weights after it not."""
+
+    def loss(logits, truth):
+        return dice_ce(logits, truth) + (logits - logits).sum().abs().sqrt()  # nought, but its gradient is not a number
+
+    monkeypatch.setattr("benchmarks.train.dice_ce", loss)
+    segmenter = attached("decoder")
+    before = {n: p.clone() for n, p in segmenter.sam.named_parameters()}
+    segmenter.precision = "bfloat16"
+    with pytest.raises(
+        RunFailed, match="^the gradient of mask_decoder.* is not finite in epoch 1 on train-.*; try --precision float32"
+    ):
+        train(segmenter, samples, TRAINING, 7)
+    assert all(torch.equal(p, before[n]) for n, p in segmenter.sam.named_parameters())
+
+
+def test_with_features_at_hand_each_image_is_read_once(samples):
+    class Counted(list):
+        read = 0
+
+        def __getitem__(self, k):
+            Counted.read += 1
+            return super().__getitem__(k)
+
+    segmenter = attached("decoder")
+    with torch.no_grad():
+        features = [segmenter.encode(segmenter.pixels(s.image)[None])[0] for s in samples]
+    losses = train(segmenter, Counted(samples), TRAINING, 7, features)
+    assert Counted.read == 5
+    assert losses == train(attached("decoder"), samples, TRAINING, 7, features, options=Options(loaders=1))
 
 
 def test_options_that_cannot_be():

@@ -111,13 +111,15 @@ class Segmenter:
             return iou(above_zero(tiled[:, 0], factor), item.truth_in_phases(factor))
         return iou(self.full_size(whole(tiled), item)[:, 0].gt_(0), item.truth)
 
-    def pair_scorer(self, features: Sequence[Tensor], items: Sequence[Item]) -> Callable[[Tensor, int], Tensor] | None:
+    def pair_scorer(
+        self, features: Sequence[Tensor], items: Sequence[Item], workers: int = 1
+    ) -> Callable[[Tensor, int], Tensor] | None:
         """A function of candidates (B, K, 2) and an image's number: `score` of that image's features (C, h, w) replaced so, by
         a shorter way, equal up to rounding. None where there is none: in half precision, or with layers not the library's."""
         if self.precision != "float32" or not sam_reassociated.possible(self.sam.mask_decoder):
             return None
 
-        @lru_cache(maxsize=8)  # as many as workers are at; an image is prepared in less time than one batch takes
+        @lru_cache(maxsize=workers + 1)  # each is at one image, and one of them may have begun the next
         def prepared(image: int) -> sam_pairs.FirstLayer:
             item = items[image]
             return sam_pairs.prepare(self.sam, features[image].to(self.device), item.sparse, item.dense, self._position)

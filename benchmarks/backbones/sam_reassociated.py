@@ -28,11 +28,13 @@ def possible(decoder: nn.Module) -> bool:
     if type(transformer) is not TwoWayTransformer or _altered(decoder):
         return False
     for layer in transformer.layers:
-        if type(layer) is not TwoWayAttentionBlock:
+        if type(layer) is not TwoWayAttentionBlock or type(layer.norm4) is not nn.LayerNorm:
             return False
         for attention in (layer.cross_attn_token_to_image, layer.cross_attn_image_to_token):
             if not _plain(attention):
                 return False
+    if len(decoder.output_upscaling) != 5:
+        return False
     first, norm, gelu, second, last = decoder.output_upscaling
     squares = all(type(c) is nn.ConvTranspose2d and c.kernel_size == c.stride == (2, 2) for c in (first, second))
     return (

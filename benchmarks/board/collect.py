@@ -18,6 +18,7 @@ REASONS = {  # in the order in which they are tried and shown
     "marked": "marked by the runner as not comparable",
     "not verified": "in the verified tier, but not from a tree that is known to be clean",
     "duplicate": "an older run of the same specification and protocol",
+    "other version": "of another version of a method from outside than its newest run",
 }
 
 
@@ -91,7 +92,8 @@ def collect(results: Path) -> Collection:
             else:
                 kept.append(Kept(name, tier, record))
     kept, older = _newest(kept)
-    return Collection(tuple(kept), tuple(sorted(dropped + older, key=lambda d: d.path)))
+    kept, others = _one_version(kept)
+    return Collection(tuple(kept), tuple(sorted(dropped + older + others, key=lambda d: d.path)))
 
 
 def boards(kept: tuple[Kept, ...]) -> dict[Board, list[Record]]:
@@ -139,6 +141,22 @@ def _newest(kept: list[Kept]) -> tuple[list[Kept], list[Dropped]]:
         newest.append(last)
         older += [Dropped(k.path, k.tier, "duplicate", f"{last.path} is newer", k.record) for k in rest]
     return sorted(newest, key=lambda k: k.path), older
+
+
+def _one_version(kept: list[Kept]) -> tuple[list[Kept], list[Dropped]]:
+    """Of a method from outside, the runs of the version that ran last: two versions are two methods of one name."""
+    methods = defaultdict(list)
+    for item in kept:
+        methods[board_of(item.record, item.tier), item.record.spec.method.removesuffix("+swap")].append(item)
+    same, others = [], []
+    for items in methods.values():
+        last = max(items, key=lambda k: (_moment(k.record.started), k.path))
+        for item in items:
+            if item.record.origin == last.record.origin:
+                same.append(item)
+            else:
+                others.append(Dropped(item.path, item.tier, "other version", f"{last.path} is newer", item.record))
+    return sorted(same, key=lambda k: k.path), others
 
 
 def _moment(started: str) -> float:

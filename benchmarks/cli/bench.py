@@ -78,7 +78,7 @@ def _epoch(args, device: str, threads: int) -> int:
     found = measure(BACKBONES.get(args.backbone), args.random_weights, args.images, args.rounds, device, threads)
     weights = ", random weights" if args.random_weights else ""
     print(
-        f"{args.backbone}{weights}, decoder, {args.images} images, batch {found.batch}, {args.rounds} rounds, "
+        f"{args.backbone}{weights}, decoder, {found.images} images, batch {found.batch}, {args.rounds} rounds, "
         f"{threads} threads, {name(device)}"
     )
     print(f"epoch, the encoder run in every step      {found.without:8.3f} s")

@@ -73,3 +73,10 @@ def _record(path: Path) -> None:
         print(f"  error: {record.error}")
         return
     common.tables([record])
+    if record.training:
+        how = record.training
+        print(
+            f"\ntrained: mean loss of each epoch {', '.join(f'{x:.4f}' for x in how.losses)}; artefact {how.artefact_bytes:,} bytes; "
+            f"micro-batches of {how.micro_batch}, {'with' if how.activation_checkpointing else 'without'} activation checkpointing, "
+            f"{how.loaders} loaders"
+        )

@@ -125,17 +125,12 @@ def _preview(plans: list, tier) -> str:
 
 def _summary(plans: list, tier) -> str:
     """Every method on every dataset, of the records that the sweep left."""
-    from benchmarks import records
     from benchmarks.board.overview import overview
     from benchmarks.board.text import terminal
-    from benchmarks.errors import InvalidRecord
+    from benchmarks.runner import cached
 
     found: dict[str, list] = {}
     for p in plans:
-        try:
-            record = records.read(tier / p.file_name)
-        except InvalidRecord:
-            continue
-        if record.status == "done":
+        if record := cached(p, tier / p.file_name):  # not an earlier sweep's, of other code
             found.setdefault(p.dataset.name, []).append(record)
     return terminal(overview(found))

@@ -101,9 +101,25 @@ def _gradients(trial: Trial) -> str:
             f"declared, but the loss sends no gradient there in {len(trial.plan.train_ids)} images: {some(silent)}; "
             "use it in the forward pass, or do not declare it"
         )
-    if heard := [name for name in idle if seen.largest[name] > floor]:
+    heard = [name for name in idle if seen.largest[name] > floor]
+    if heard and METHODS.origin(trial.name) is None:  # one from outside may well bring them into the loss
         raise Broken(f"IDLE in {__name__} is out of date: {some(heard)} does receive a gradient; take {idle[heard[0]]!r} out")
     return f"all {len(seen.largest)} tensors" + (f" but {len(idle)} that the single mask's loss does not move" if idle else "")
+
+
+def _repeats(trial: Trial) -> str:
+    if not trial.training.weights:
+        raise Inapplicable("nothing is trained")
+    segmenter, attachment = trial.attached()
+    torch.manual_seed(torch.initial_seed() + 1)  # training may not depend on where a generator of the process stands
+    trial.fit(segmenter, trial.plan.train_ids)
+    now = dict(segmenter.sam.named_parameters())
+    if wrong := [name for name, tensor in trial.training.weights.items() if not torch.equal(tensor, now[name])]:
+        raise Broken(
+            f"the same training gives other weights the second time: {some(wrong)}; a killed run could not go on to the same "
+            "result. Draw no random numbers in the forward pass, and keep no state between two passes"
+        )
+    return f"{len(trial.training.weights)} tensors, bit for bit"
 
 
 def _frozen(trial: Trial) -> str:
@@ -268,6 +284,7 @@ CLAUSES = (
     Clause("start", "right after attach, features and all masks are those of base", _start),
     Clause("declared", "what is trained, and how much of it, is as declared", _declared),
     Clause("gradients", "all that is declared receives a gradient, and training changes nothing else", _gradients),
+    Clause("repeats", "the same training gives the same weights", _repeats),
     Clause("frozen", "all else stays in eval mode and out of the autograd graph", _frozen),
     Clause("artefact", "the file that training leaves holds what was trained, and brings the very outputs back", _artefact),
     Clause("swap", "a swap put on and taken off leaves the model bit-identical", _swap),

@@ -37,9 +37,10 @@ class Watched:
 
     largest: of each declared parameter the largest entry of any gradient, 0 where it got none. changed: other tensors that are
     not what they were, or that came or went. in_training: modules that were in training mode. asking: parameters that asked for
-    a gradient.
+    a gradient. weights: the declared parameters after the last step.
     """
 
+    weights: dict[str, Tensor]
     largest: dict[str, float]
     changed: tuple[str, ...]
     in_training: tuple[str, ...]
@@ -132,7 +133,8 @@ class Trial:
         after = dict(_tensors(sam))
         moved = {n for n in before.keys() & after.keys() if n not in names and not torch.equal(before[n], after[n])}
         changed = tuple(sorted(moved | (before.keys() ^ after.keys())))
-        return Watched(largest, changed, tuple(sorted(in_training)), tuple(sorted(asking)), tuple(losses))
+        weights = {name: parameter.detach().clone() for name, parameter in sam.named_parameters() if name in names}
+        return Watched(weights, largest, changed, tuple(sorted(in_training)), tuple(sorted(asking)), tuple(losses))
 
     def fit(self, segmenter: Segmenter, ids: list[str], look=lambda done: None) -> list[float]:
         """Train on these images for an epoch, features read from memory where a run would read them. Returns the loss."""

@@ -60,7 +60,11 @@ def freeze(model: nn.Module, attachment: Attachment) -> None:
         raise ValueError(f"the prompt encoder is never trained here (its embeddings are computed once): {', '.join(prompts)}")
     for part in ("mask_decoder", "sam_mask_decoder"):
         decoder = getattr(model, part, None)
-        if decoder is not None and (decoder._forward_hooks or decoder._forward_pre_hooks or "forward" in vars(decoder)):
+        if decoder is None:
+            continue
+        theirs = type(decoder).__module__.partition(".")[0] in ("segment_anything", "sam2")
+        replaced = not theirs or vars(decoder).keys() & {"forward", "predict_masks"}
+        if replaced or decoder._forward_hooks or decoder._forward_pre_hooks:
             raise ValueError("the mask decoder's own forward is not called; change the modules inside it instead")
     for name, parameter in parameters.items():
         parameter.requires_grad_(name in wanted)
