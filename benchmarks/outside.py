@@ -47,6 +47,8 @@ class Methods(Registry[type[Method]]):
             raise UsageError(f"name the class too: {name}:MyMethod")
         if name not in self._entries and name in self._installed:
             return self._from_package(self._installed[name])
+        if colon and name not in self._entries:
+            raise UsageError(f"{path} is no Python file; write --method path/to/file.py:MyMethod")
         return super().get(name)
 
     def origin(self, name: str) -> Origin | None:

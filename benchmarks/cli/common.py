@@ -16,7 +16,10 @@ def add_flags(p) -> None:
     p.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:N, mps")
     p.add_argument("--precision", default="float32", choices=("float32", "bfloat16"), help="default: float32")
     p.add_argument(
-        "--micro-batch", type=int, metavar="N", help="images whose gradient is computed at once; the batch is accumulated"
+        "--micro-batch",
+        type=int,
+        metavar="N",
+        help="images whose gradient is computed at once (default: 2); the batch is accumulated",
     )
     p.add_argument(
         "--activation-checkpointing", action="store_true", help="train in less memory: compute the encoder's blocks twice"

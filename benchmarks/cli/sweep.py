@@ -86,6 +86,8 @@ def _plans(args) -> tuple[list, list[str]]:
     from benchmarks.plan import Request, plan
 
     tasks = list(TASKS) if args.tasks == "all" else args.tasks.split(",")
+    for task in tasks:
+        TASKS.get(task)
     named = args.methods != "all"
     methods = args.methods.split(",") if named else [m + s for m in METHODS for s in ("", SWAP)]
     plans, skipped = [], []
