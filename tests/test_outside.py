@@ -69,6 +69,7 @@ def test_a_place_below_the_working_folder_is_told_in_full(file, tmp_path, monkey
     "text, reference, message",
     [
         (PLAIN, "mine.py", "name the class too: .*mine.py:MyMethod"),
+        (PLAIN, "mine.txt:Mine", "mine.txt is no Python file; write --method path/to/file.py:MyMethod"),
         (PLAIN, "none.py:Mine", "No such file or directory; write --method path/to/file.py:MyMethod"),
         (PLAIN, "mine.py:Yours", "has no 'Yours'; its methods are: Mine$"),
         (PLAIN, "mine.py:Other", "not a subclass of benchmarks.methods.Method"),

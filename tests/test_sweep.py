@@ -51,7 +51,8 @@ class Dies(Plain):
 
 def sweep(place: Path, *words: str) -> subprocess.CompletedProcess:
     env = {**os.environ, "PYTHONPATH": str(ROOT), "CHANSWAP_HOME": str(place / "home")}
-    call = [sys.executable, "-c", SMALL, *words, "--tasks", "camo", "--seeds", "0", "--results", str(place / "results")]
+    call = [sys.executable, "-c", SMALL, words[0], "--tasks", "camo", "--seeds", "0", "--results", str(place / "results")]
+    call += words[1:]
     return subprocess.run(call, env=env, cwd=place, capture_output=True, text=True)
 
 
@@ -175,3 +176,5 @@ def test_a_killed_sweep_leaves_no_process_and_goes_on(tmp_path):
 def test_names_that_are_none_are_refused_before_anything_runs(tmp_path):
     done = sweep(tmp_path, "sweep", "--methods", "dora,doraa")
     assert done.returncode == 2 and "did you mean dora" in done.stderr and not (tmp_path / "results").exists()
+    done = sweep(tmp_path, "sweep", "--tasks", "camoo")
+    assert done.returncode == 2 and done.stderr.count("did you mean camo") == 1

@@ -153,6 +153,7 @@ def _notes(record: CostRecord, known: bool, beside: bool) -> list[str]:
     notes += [
         "Where the encoder is frozen it still runs in every step, without a gradient; features read from a cache take less."
     ]
+    notes += ["Seconds are those of one step, the second, on a machine that others may use: a third more or less says nothing."]
     if any(row.random_weights for row in record.rows):
         notes += ["Random weights of true size: memory and time do not depend on their values."]
     if record.environment.dirty is not False:
