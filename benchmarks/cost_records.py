@@ -12,11 +12,10 @@ import shlex
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from benchmarks.errors import InvalidRecord
 from benchmarks.files import write_atomically
-from benchmarks.records import Environment, Trainable
+from benchmarks.records import Environment, Trainable, read_as
 
 SCHEMA_VERSION = 1
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -123,15 +122,7 @@ def write(record: CostRecord, path: Path) -> None:
 
 def read(path: Path) -> CostRecord:
     """Read and check a record. Raises InvalidRecord, one line that names the file and the first fault."""
-    cure = "mend or delete it, then measure again"
-    try:
-        return CostRecord.model_validate_json(Path(path).read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(x) for x in first["loc"]) or "record"
-        raise InvalidRecord(f"{path}: {where}: {first['msg']}; {cure}") from None
-    except OSError as error:
-        raise InvalidRecord(f"{path}: {error.strerror or error}; {cure}") from None
+    return read_as(CostRecord, path, "; mend or delete it, then measure again")
 
 
 def schema() -> str:

@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -17,6 +17,7 @@ from benchmarks.errors import InvalidRecord
 from benchmarks.files import write_atomically
 
 SCHEMA_VERSION = 1
+M = TypeVar("M", bound=BaseModel)
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -227,14 +228,19 @@ def write(record: Record, path: Path) -> None:
 
 def read(path: Path) -> Record:
     """Read and check a record. Raises InvalidRecord, one line that names the file and the first fault."""
+    return read_as(Record, path)
+
+
+def read_as(model: type[M], path: Path, cure: str = "") -> M:
+    """Read and check a file of any of the suite's record formats; `cure` ends the error. Raises InvalidRecord as `read` does."""
     try:
-        return Record.model_validate_json(Path(path).read_bytes())
+        return model.model_validate_json(Path(path).read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(x) for x in first["loc"]) or "record"
-        raise InvalidRecord(f"{path}: {where}: {first['msg']}") from None
+        raise InvalidRecord(f"{path}: {where}: {first['msg']}{cure}") from None
     except OSError as error:
-        raise InvalidRecord(f"{path}: {error.strerror or error}") from None
+        raise InvalidRecord(f"{path}: {error.strerror or error}{cure}") from None
 
 
 def schema() -> str:
