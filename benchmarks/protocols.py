@@ -3,8 +3,9 @@ joining the new ones."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
+from benchmarks.catalog import CLASSIFICATION, DEPTH, SEGMENTATION, Task
 from benchmarks.errors import UsageError
 from benchmarks.records import hash_of
 from benchmarks.registry import Registry
@@ -34,7 +35,7 @@ class Protocol:
     decoder's masks counts (single: token 0). train_images: size of the training split, None for all that there is. search_images
     are drawn from it by the run's seed; held_out: no method trains on them, since the gain of a swap on images that the weights
     have been fitted to would say little. epoch: which epoch's weights are tested; no test image has a say in it. random_draws:
-    random swaps whose mean is the control.
+    random swaps whose mean is the control. rules: what further a task asks for, see `for_task`.
     """
 
     name: str
@@ -48,22 +49,87 @@ class Protocol:
     epoch: str = "last"
     keep: int = 10
     strategy: str = "exhaustive"
-    prompt: str = "interior"
-    mask: str = "single"
+    prompt: str | None = "interior"
+    mask: str | None = "single"
     metric: str = "miou"
-    empty_union: float = 1.0
+    empty_union: float | None = 1.0
     random_draws: int = 5
     seeds: tuple[int, ...] = (0, 1, 2)
     stage_versions: dict[str, int] = field(default_factory=lambda: dict(STAGE_VERSIONS))
+    rules: dict[str, str | int | float | None] = field(default_factory=dict)
 
     def resolved(self) -> dict:
-        """Every rule as a JSON value: what a record carries and the protocol's hash is made of."""
-        return {**asdict(self), "seeds": list(self.seeds)}
+        """Every rule as a JSON value: what a record carries and the protocol's hash is made of. A rule that the task has no use
+        for is left out."""
+        value = {**asdict(self), "seeds": list(self.seeds)}
+        return {name: v for name, v in value.items() if name not in _OF_SOME_TASKS or v not in (None, {})}
+
+    def for_task(self, task: Task) -> Protocol:
+        """The protocol with what it says of one task. A depth or classification task has a linear head, trained once a backbone
+        by the rules that start with "head_"; `search_pool` n: every n-th training image is kept for search sets, and neither
+        the head nor a method ever trains on one.
+        """
+        rules = {**_RULES.get((self.name, task.kind), {}), **_RULES.get((self.name, task.name), {})}
+        if task.kind == SEGMENTATION:
+            return replace(self, rules=rules) if rules else self
+        changed = {k: rules.pop(k) for k in ("image_size", "train_images") if k in rules}
+        training = replace(self.training, loss={DEPTH: "silog", CLASSIFICATION: "cross-entropy"}[task.kind])
+        return replace(
+            self, prompt=None, mask=None, empty_union=None, metric=task.metrics[0], training=training, rules=rules, **changed
+        )
 
     @property
     def hash(self) -> str:
         return hash_of(self.resolved())
 
+
+_OF_SOME_TASKS = ("prompt", "mask", "empty_union", "rules")
+_DEPTH_HEAD = {
+    "head": "lin.1",  # of DINOv2's depth evaluation: last tokens with CLS, bilinear x4, one linear layer to bins
+    "head_upsample": 4,
+    "head_loss": "silog",
+    "head_optimiser": "adamw",
+}
+_LINEAR_PROBE = {"head": "linear on CLS", "head_loss": "cross-entropy + l2 of the weights", "head_optimiser": "lbfgs"}
+_RULES: dict[tuple[str, str], dict] = {
+    ("paper-v1", "natural"): {"object": "coco, voc: the largest instance of the image that is no crowd; perseg: the mask"},
+    ("paper-v1", DEPTH): {
+        "image_size": 640,  # the longer side of NYU's images, which are not resized
+        "input": "as it is, padded around to a multiple of 14",
+        "min_depth": 1e-3,
+        "max_depth": 10.0,
+        "crop": "eigen",
+        "search_pool": 5,
+        **_DEPTH_HEAD,
+        "head_bins": 256,
+        "head_epochs": 25,
+        "head_batch": 8,
+        "head_learning_rate": 1e-3,
+        "head_weight_decay": 1e-2,
+    },
+    ("mini-v1", DEPTH): {
+        "train_images": 500,
+        "input": "as it is",
+        "min_depth": 1e-3,
+        "max_depth": 10.0,
+        "crop": "none",
+        "search_pool": 5,
+        **_DEPTH_HEAD,
+        "head_bins": 32,  # a thirty-second of the range is finer than what the small model sees
+        "head_epochs": 25,
+        "head_batch": 8,
+        "head_learning_rate": 1e-3,
+        "head_weight_decay": 1e-2,
+    },
+    ("paper-v1", CLASSIFICATION): {
+        "image_size": 224,
+        "input": "resized, bicubic",
+        "search_pool": 5,
+        **_LINEAR_PROBE,
+        "head_l2": 1.0,
+    },
+    ("mini-v1", CLASSIFICATION): {"train_images": 500, "input": "as it is", "search_pool": 5, **_LINEAR_PROBE, "head_l2": 1.0},
+}
 
 PROTOCOLS: Registry[Protocol] = Registry("protocol")
 PROTOCOLS.add(

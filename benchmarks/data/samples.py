@@ -1,4 +1,4 @@
-"""A sample: one image, the mask of one object in it, and the click that stands for the object."""
+"""A sample: one image and its truth. Of an object to segment also where the click stands."""
 
 from __future__ import annotations
 
@@ -14,6 +14,24 @@ class Sample:
     id: str
     image: np.ndarray
     mask: np.ndarray
+
+
+@dataclass(frozen=True)
+class DepthSample:
+    """`image` (H, W, 3) uint8, `depth` (H, W) float32 in metres, 0 where it is unknown, `id` unique within its dataset."""
+
+    id: str
+    image: np.ndarray
+    depth: np.ndarray
+
+
+@dataclass(frozen=True)
+class LabelSample:
+    """`image` (H, W, 3) uint8, `label` the class from 0, `id` unique within its dataset."""
+
+    id: str
+    image: np.ndarray
+    label: int
 
 
 def interior_point(mask: np.ndarray) -> tuple[int, int]:
