@@ -24,6 +24,11 @@ def pinned_sha256(backbone: Backbone) -> str:
     return backbone.weights.sha256 or json.loads(checkpoint(backbone).with_suffix(".json").read_text())["sha256"]
 
 
+def command(backbone: Backbone) -> str:
+    """The command that brings the weights here."""
+    return f"python -m benchmarks weights fetch {backbone.name}"
+
+
 def lacking(backbone: Backbone) -> str | None:
     """None where the weights' file is there, else what to do. The content is checked when it is loaded."""
     path = checkpoint(backbone)
@@ -31,7 +36,7 @@ def lacking(backbone: Backbone) -> str | None:
         return None
     if backbone.weights.shipped:
         return f"{path} is missing from this installation; install the package again"
-    return f"weights of {backbone.name}: download {backbone.weights.url} to {path}"
+    return f"weights of {backbone.name}: run: {command(backbone)} (downloads {backbone.weights.url} to {path})"
 
 
 def verified_checkpoint(backbone: Backbone) -> tuple[Path, str]:
@@ -42,7 +47,7 @@ def verified_checkpoint(backbone: Backbone) -> tuple[Path, str]:
     stat = path.stat()
     found, pinned = _sha256(path, stat.st_mtime_ns, stat.st_size), pinned_sha256(backbone)
     if found != pinned:
-        cure = "install the package again" if backbone.weights.shipped else f"delete it and download {backbone.weights.url} again"
+        cure = "install the package again" if backbone.weights.shipped else f"delete it, then run: {command(backbone)}"
         raise MissingData(f"{path} is damaged: sha256 {found[:12]}..., expected {pinned[:12]}...; {cure}")
     return path, found
 
@@ -50,10 +55,14 @@ def verified_checkpoint(backbone: Backbone) -> tuple[Path, str]:
 def build(backbone: Backbone, weights: Path | None):
     """The backbone's model on the CPU in eval mode. `weights` None builds it with random weights, for tests alone.
 
-    No checkpoint is unpickled: safetensors, or torch's `weights_only` reader.
+    No checkpoint is unpickled: safetensors, or torch's `weights_only` reader. Where the builder's module has a function
+    `convert(state: dict) -> dict`, what the file holds goes through it before it is loaded: publishers wrap or name their
+    weights in other ways than the classes do. Every weight must then fit: load_state_dict's RuntimeError is not caught.
     """
-    module, function = backbone.build.split(":")
-    model = getattr(importlib.import_module(module), function)().eval()
+    name, function = backbone.build.split(":")
+    module = importlib.import_module(name)
+    make = getattr(module, function)
+    model = (make(backbone.config) if backbone.config else make()).eval()
     if weights is not None:
         if weights.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -63,7 +72,7 @@ def build(backbone: Backbone, weights: Path | None):
             import torch
 
             state = torch.load(weights, map_location="cpu", weights_only=True)
-        model.load_state_dict(state)
+        model.load_state_dict(module.convert(state) if hasattr(module, "convert") else state)
     return model
 
 

@@ -6,7 +6,7 @@ import argparse
 import logging
 import sys
 
-from benchmarks.cli import bench, board, check, cost, data, doctor, list_, run, show, sweep
+from benchmarks.cli import bench, board, check, cost, data, doctor, list_, run, show, sweep, weights
 from benchmarks.errors import BenchmarkError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--quiet", action="store_true", help="warnings and results only")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (run, sweep, list_, show, doctor, check, bench, cost, board, data):
+    for module in (run, sweep, list_, show, doctor, check, bench, cost, board, data, weights):
         module.register(commands)
     return top
 

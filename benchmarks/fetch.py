@@ -1,0 +1,272 @@
+"""Downloads that go on where they stopped, and that are what they should be or are not kept."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import logging
+import os
+import re
+import shutil
+import ssl
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.errors import MissingData
+from benchmarks.files import write_atomically
+from benchmarks.progress import progress
+
+log = logging.getLogger("benchmarks")
+
+CHUNK = 1 << 20  # bytes read at once: a bar that moves, and few calls
+TIMEOUT = 30.0  # seconds without a byte before a connection counts as stalled
+TRIES = 5  # in a row that bring less than a chunk; a try that brings more starts the count again
+WAIT = 1.0  # seconds before the second try; doubled for each further one
+ROOM = 1 << 28  # bytes left free on the disk: a full one breaks more than this download
+_PASSING = {408, 425, 429, 500, 502, 503, 504}  # HTTP states that a later try may not meet
+_HTML = re.compile(rb"\s*(<!--.*?-->\s*)*<(!doctype\s+html|html|head|script)\b", re.I | re.S)
+_DRIVE = "https://drive.usercontent.google.com/download?id={}&confirm=t&export=download"
+
+
+@dataclass(frozen=True)
+class Pin:
+    """What a file must be: `bytes` long, with this sha256 or md5 in hex. None means not known."""
+
+    bytes: int | None = None
+    sha256: str | None = None
+    md5: str | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether a checksum decides."""
+        return bool(self.sha256 or self.md5)
+
+
+def drive_url(file_id: str) -> str:
+    """Where Google Drive gives a shared file without its page about virus scans."""
+    return _DRIVE.format(file_id)
+
+
+def faults(path: Path, pin: Pin) -> str | None:
+    """None where the file is what the pin states, else how it differs. Raises OSError."""
+    size = path.stat().st_size
+    if pin.bytes is not None and size != pin.bytes:
+        return f"it has {size:,} bytes, expected {pin.bytes:,}"
+    for kind, wanted in (("sha256", pin.sha256), ("md5", pin.md5)):
+        if wanted and (found := _digest(path, kind)) != wanted.lower():
+            return f"{kind} {found[:12]}..., expected {wanted[:12]}..."
+    return None
+
+
+def download(url: str, target: Path, pin: Pin = Pin(), by_hand: str = "") -> Path:
+    """The file of `url` at `target`, held against `pin`. A file that is there and right is not fetched again.
+
+    What arrives goes to `target.part`, and the next call goes on from there; over `target` it is renamed when whole and right.
+    Where the pin has no checksum, the first download is trusted: its sha256 is logged and kept in `target.sha256`, and a file
+    beside it that differs later is refused. `by_hand` is a command that takes the file downloaded otherwise, for the messages.
+
+    Raises MissingData: no such file, no connection, a page instead of data, wrong bytes, no room.
+    """
+    target = Path(target)
+    if not url.startswith(("http://", "https://")):
+        raise MissingData(f"{url} is no http address; mend the manifest or the catalog that names it")
+    otherwise = f"download {url} in a browser, then run: {by_hand}" if by_hand else f"download {url} to {target} by other means"
+    if target.is_file():
+        if reason := faults(target, _remembered(target, pin)):
+            raise MissingData(f"{target}: {reason}; delete it, then run the same command again")
+        log.info("%s is here already", target)
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f"{target.name}.part")
+    with open(part, "ab") as file:
+        _lock(file, part)
+        try:
+            _fill(url, part, file, pin, otherwise)
+        finally:
+            if part.stat().st_size == 0:
+                _forget(part)
+        file.flush()
+        os.fsync(file.fileno())
+        if reason := faults(part, pin):
+            _forget(part)
+            raise MissingData(f"{url} gave other bytes: {reason}. They were deleted; run it again, or {otherwise}")
+        _trust(part, target, pin)
+        os.replace(part, target)
+    _tag(part).unlink(missing_ok=True)
+    return target
+
+
+class _Again(Exception):
+    """A try failed in a way that a later one may not."""
+
+
+def _fill(url: str, part: Path, file, pin: Pin, otherwise: str) -> None:
+    """Append to the part until it is whole; try again, from where it stands, while the reasons may pass."""
+    failed = 0
+    with progress(part.name.removesuffix(".part"), _mb(pin.bytes or 0), "MB") as shown:
+        while True:
+            before = part.stat().st_size
+            try:
+                return _attempt(url, part, file, pin, otherwise, shown)
+            except (_Again, TimeoutError, ConnectionError, http.client.HTTPException, urllib.error.URLError) as error:
+                reason = getattr(error, "reason", None) or error
+                if isinstance(reason, ssl.SSLCertVerificationError):
+                    raise MissingData(
+                        f"{url}: its certificate is not to be trusted ({reason.verify_message}); {otherwise}"
+                    ) from None
+                failed = 1 if part.stat().st_size - before >= CHUNK else failed + 1
+                if failed >= TRIES:
+                    have = f"{part.stat().st_size:,} bytes are kept and the same command goes on from there"
+                    raise MissingData(f"{url}: {str(reason) or type(reason).__name__}; {have}, or {otherwise}") from None
+                wait = WAIT * 2 ** (failed - 1)
+                log.info("%s: %s; trying again in %.0f s", part.name, str(reason) or type(reason).__name__, wait)
+                time.sleep(wait)
+
+
+def _attempt(url: str, part: Path, file, pin: Pin, otherwise: str, shown) -> None:
+    """One connection. Returns when the part is whole; raises _Again, MissingData or what the network raises."""
+    have = part.stat().st_size
+    if pin.bytes is not None and have > pin.bytes:
+        have = _begin(part, file)
+    if have and have == pin.bytes:
+        return
+    headers = {"User-Agent": "chanswap-benchmarks", "Accept-Encoding": "identity"}
+    tag = _tag(part).read_text() if _tag(part).is_file() else ""
+    if have and not tag and not pin.known:
+        have = _begin(part, file)  # nothing would tell whether the rest belongs to this beginning
+    if have:
+        headers |= {"Range": f"bytes={have}-"} | ({"If-Range": tag} if tag else {})
+    try:
+        answer = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == 416:  # the part is whole already, or is not this file's beginning
+            if _whole(error.headers.get("Content-Range")) == have and pin.known:
+                return
+            _begin(part, file)
+            raise _Again("the part kept did not fit") from None
+        if error.code in _PASSING:
+            raise _Again(f"HTTP {error.code} {error.reason}") from None
+        raise MissingData(f"{url}: HTTP {error.code} {error.reason}; {otherwise}") from None
+    with answer:
+        if answer.headers.get_content_type() == "text/html":  # before anything kept is given up
+            raise MissingData(_page(url, otherwise))
+        goes_on = bool(have) and answer.status == 206
+        if goes_on and not _continues(answer.headers.get("Content-Range"), have):
+            _begin(part, file)
+            raise _Again("the server gave another range than asked")
+        begun = have if goes_on else 0
+        length = answer.headers.get("Content-Length", "")
+        total = begun + int(length) if length.isdigit() else pin.bytes
+        if pin.bytes is not None and total != pin.bytes:
+            raise MissingData(f"{url} offers {total:,} bytes, expected {pin.bytes:,}; {otherwise}")
+        _room(part.parent, (total or 0) - have)
+        if not goes_on:  # the beginning, a server that ignores ranges, or a file that has changed
+            have = _begin(part, file)
+            # A weak tag may stand for two files, so it is not kept: the bytes are then joined only where a checksum will tell.
+            fresh = answer.headers.get("ETag", "")
+            if fresh := fresh if fresh.startswith('"') else answer.headers.get("Last-Modified", ""):
+                write_atomically(_tag(part), fresh)
+        shown.to(_mb(have), _mb(total or 0))
+        # As bytes arrive: read() would wait for a whole chunk, and lose it when the line drops.
+        while piece := answer.read1(CHUNK):
+            if have == 0 and _HTML.match(piece[:2048]):
+                raise MissingData(_page(url, otherwise))
+            file.write(piece)
+            file.flush()
+            have += len(piece)
+            shown.to(_mb(have))
+            if total is not None and have > total:
+                raise MissingData(f"{url} gives more than the {total:,} bytes expected; {otherwise}")
+    if total is not None and have != total:
+        raise _Again(f"the connection ended after {have:,} of {total:,} bytes")
+    if have == 0:
+        raise _Again("the server gave no bytes")
+
+
+def _begin(part: Path, file) -> int:
+    """Empty the part. Returns 0, the bytes it holds."""
+    file.truncate(0)
+    _tag(part).unlink(missing_ok=True)
+    return 0
+
+
+def _forget(part: Path) -> None:
+    for file in (part, _tag(part)):
+        file.unlink(missing_ok=True)
+
+
+def _tag(part: Path) -> Path:
+    """Where the server's name for the version that the part began with is kept."""
+    return part.with_name(f"{part.name}.tag")
+
+
+def _continues(header: str | None, have: int) -> bool:
+    return bool(header) and header.replace(" ", "").startswith(f"bytes{have}-")
+
+
+def _whole(header: str | None) -> int | None:
+    """The file's whole size that a Content-Range states."""
+    size = (header or "").rpartition("/")[2]
+    return int(size) if size.isdigit() else None
+
+
+def _page(url: str, otherwise: str) -> str:
+    why = " (its quota is spent, or the file is no longer shared)" if "google.com" in url else ""
+    return f"{url} gave a web page instead of the file{why}; {otherwise}"
+
+
+def _room(folder: Path, wanted: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if wanted + ROOM > free:
+        raise MissingData(
+            f"{folder} has room for {free / 1e9:.1f} GB, {wanted / 1e9:.1f} are to come; make room, or set CHANSWAP_HOME to another disk"
+        )
+
+
+def _remembered(target: Path, pin: Pin) -> Pin:
+    """The pin, with the sha256 of the first download where it has no checksum of its own."""
+    kept = target.with_name(f"{target.name}.sha256")
+    return pin if pin.known or not kept.is_file() else Pin(pin.bytes, kept.read_text()[:64])
+
+
+def _trust(part: Path, target: Path, pin: Pin) -> None:
+    """Trust on first use: say what arrived, and remember it."""
+    if pin.known:
+        return
+    found = _digest(part, "sha256")
+    before = _remembered(target, pin).sha256
+    if before and found != before:
+        _forget(part)
+        note = f"{target.name}.sha256"
+        raise MissingData(
+            f"{target.name}: sha256 {found}, an earlier download had {before[:12]}...; delete {target.with_name(note)} to take the new one"
+        )
+    log.warning("%s: no checksum is known for it, so this first download is trusted; its sha256 is %s", target.name, found)
+    write_atomically(target.with_name(f"{target.name}.sha256"), f"{found}  {target.name}\n")
+
+
+def _lock(file, part: Path) -> None:
+    """Two processes must not write one part. Where the system has no such locks, nothing is locked."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise MissingData(f"{part} is being downloaded by another process; wait for it, then run this again") from None
+    except OSError:  # a network disk without locks
+        log.debug("%s cannot be locked", part)
+
+
+def _digest(path: Path, kind: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, kind).hexdigest()
+
+
+def _mb(count: int) -> int:
+    return -(-count // 1_000_000)
