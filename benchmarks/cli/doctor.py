@@ -69,7 +69,10 @@ def call(args) -> int:
             line(False, f"backbone {name}", str(error))
     for name, dataset in DATASETS.items():
         reason = data.lacking(dataset)
-        line(reason is None, f"dataset {name}", reason or "")
+        get = f"python -m benchmarks data fetch {name}"
+        # A reader's reason may name the command itself.
+        mend = reason if reason is None or get in reason or dataset.source != "official" else f"dataset {name}: {get} ({reason})"
+        line(reason is None, f"dataset {name}", mend or "")
     if mends:
         print("\nto mend:")
         for mend in mends:

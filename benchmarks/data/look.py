@@ -8,6 +8,7 @@ from benchmarks import data
 from benchmarks.catalog import Dataset
 from benchmarks.data.samples import interior_point
 from benchmarks.errors import MissingData
+from benchmarks.progress import progress
 from benchmarks.protocols import PROTOCOLS
 
 COLUMNS = 8
@@ -53,24 +54,43 @@ def export(dataset: Dataset):
 
 
 def verify(dataset: Dataset) -> list[str]:
-    """What differs from the manifest, one line a fault. Generated images are generated again; files are all opened."""
-    if dataset.source == "generated":
-        from benchmarks.data.generated import digest, generate
-        from benchmarks.data.manifests import manifest
+    """Every fault, one line each: what differs from the manifest, is missing, is astray or cannot be read.
 
-        faults = []
-        for split, entry in manifest(dataset.name)["splits"].items():
-            if (found := digest(*generate(dataset.name, split, entry["images"]))) != entry["sha256"]:
-                faults.append(f"{dataset.name}/{split}: sha256 {found}, the manifest states {entry['sha256']}")
-        return faults
-    if reason := data.lacking(dataset):
+    Generated images are generated again. Of official data the reader's structural faults come first; then every sample of both
+    splits is decoded.
+    """
+    if dataset.source == "generated":
+        return _verify_generated(dataset)
+    from benchmarks.data.obtain import place
+    from benchmarks.data.readers import reader
+
+    reads, root = reader(dataset.name), place(dataset.name)
+    if reason := reads.lacking(root):
         return [reason]
-    faults = []
+    faults = list(reads.faults(root))
     for split in ("train", "test"):
-        samples = data.load(dataset, split, data.ids(dataset, split, PROTOCOLS.get(dataset.protocol)))
-        for k in range(len(samples)):
-            try:
-                samples[k]
-            except MissingData as error:
-                faults.append(str(error))
+        try:
+            wanted = reads.ids(root, split)
+            samples = reads.load(root, split, wanted)
+        except MissingData as error:
+            faults.append(str(error))
+            continue
+        with progress(f"{dataset.name}/{split}", len(wanted), "images") as shown:
+            for k in range(len(wanted)):
+                try:
+                    samples[k]
+                except MissingData as error:
+                    faults.append(str(error))
+                shown.step()
+    return list(dict.fromkeys(faults))  # the reader and the decoder may name one file in the same words
+
+
+def _verify_generated(dataset: Dataset) -> list[str]:
+    from benchmarks.data.generated import digest, generate
+    from benchmarks.data.manifests import manifest
+
+    faults = []
+    for split, entry in manifest(dataset.name)["splits"].items():
+        if (found := digest(*generate(dataset.name, split, entry["images"]))) != entry["sha256"]:
+            faults.append(f"{dataset.name}/{split}: sha256 {found}, the manifest states {entry['sha256']}")
     return faults

@@ -1,0 +1,205 @@
+"""Bringing a dataset to its place, `<home>/data/<name>`: fetched from its manifest's sources, or taken from what the user has.
+
+Sources are gathered in a folder beside the place, which is renamed when the dataset's reader finds its layout whole: a run sees
+all of a dataset or none. What an earlier call finished is kept, so the same command goes on from there.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+from pathlib import Path
+
+from benchmarks.data.manifests import manifest
+from benchmarks.errors import MissingData, UsageError
+from benchmarks.fetch import Pin, download, drive_url, faults
+from benchmarks.files import home, write_atomically
+from benchmarks.unpack import unpack
+
+log = logging.getLogger("benchmarks")
+
+
+def place(name: str) -> Path:
+    """Where the dataset's folder is, or belongs."""
+    return home() / "data" / name
+
+
+def command(name: str) -> str:
+    """The command that brings the dataset here."""
+    return f"python -m benchmarks data fetch {name}"
+
+
+def fetch(name: str, mirror: str | None = None) -> Path:
+    """Download all sources of the manifest, or the Hugging Face copy `mirror` in their stead, check, unpack, put in place.
+
+    Raises MissingData: what cannot be had or is not what the manifest pins, and a folder in the place that is not whole.
+    """
+    stated = manifest(name)
+    root = place(name)
+    if root.exists():
+        if reason := _reader(name).lacking(root):
+            raise MissingData(f"{root} is there, but not whole: {reason}; move it away, then run: {command(name)}")
+        log.info("%s is in place; check every file with: python -m benchmarks data verify %s", name, name)
+        return root
+    for source in [_mirror(stated, mirror)] if mirror else stated["sources"]:
+        if _key(source) in _done(name):
+            continue
+        if source["kind"] == "hub":
+            _from_hub(source, _staged(name), name)
+        else:
+            url = source["url"] if source["kind"] == "url" else drive_url(source["id"])
+            target = home() / "downloads" / source["file"]
+            by_hand = f"python -m benchmarks data add {name} {source['file']}"
+            _take(name, download(url, target, _pin(source), by_hand), source)
+        _note(name, source)
+    _finish(name)
+    log.info("what was downloaded is kept in %s; delete it to make room", home() / "downloads")
+    return root
+
+
+def add_file(name: str, path: Path) -> str | None:
+    """Take one archive or file that the user downloaded. None where the dataset is now in place, else what is still to come.
+
+    A file named as in the manifest is held against its pin. Raises MissingData for one that is damaged or not the pinned one.
+    """
+    _vacant(name)
+    sources = manifest(name)["sources"]
+    source = next((s for s in sources if s.get("file") == path.name), None)
+    if source and (reason := faults(path, _pin(source))):
+        raise MissingData(f"{path} is not the file of the manifest: {reason}; run: {command(name)}")
+    _take(name, path, source or {"unpack": True})
+    if source:
+        _note(name, source)
+    reason = _reader(name).lacking(_staged(name))
+    if reason is None:
+        _finish(name)
+        return None
+    wanting = [s["file"] for s in sources if s.get("file") and _key(s) not in _done(name)]
+    return f"{path.name} is taken; still to come: {', '.join(wanting) or reason}"
+
+
+def add_folder(name: str, path: Path, force: bool = False) -> list[str]:
+    """Link the place to a folder in the official layout, or copy it where links are impossible. Returns its structural faults.
+
+    With faults nothing is put in place, unless `force`. Raises MissingData where the layout is another.
+    """
+    _vacant(name)
+    path = path.resolve()
+    reader = _reader(name)
+    if reason := reader.lacking(path):
+        raise MissingData(f"{path}: {reason}")
+    found = reader.faults(path)
+    if found and not force:
+        return found
+    root = place(name)
+    root.parent.mkdir(parents=True, exist_ok=True)
+    if root.is_symlink():  # to a folder that is gone
+        root.unlink()
+    try:
+        root.symlink_to(path, target_is_directory=True)
+    except OSError:
+        beside = root.with_name(f".{name}.copied")
+        shutil.rmtree(beside, ignore_errors=True)
+        shutil.copytree(path, beside)
+        os.replace(beside, root)
+    return found
+
+
+def _reader(name: str):
+    from benchmarks.data.readers import reader
+
+    return reader(name)
+
+
+def _vacant(name: str) -> None:
+    if place(name).exists():
+        raise MissingData(
+            f"{place(name)} is there already; check it with: python -m benchmarks data verify {name}, or move it away"
+        )
+
+
+def _staged(name: str) -> Path:
+    return place(name).with_name(f".{name}.staged")
+
+
+def _take(name: str, file: Path, source: dict) -> None:
+    """Unpack a file into the staged folder, or put it there as it is."""
+    folder = _staged(name) / source.get("into", "")
+    if source.get("unpack"):
+        unpack(file, folder)
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    target, beside = folder / source["file"], folder / f".{source['file']}.part"
+    beside.unlink(missing_ok=True)
+    try:
+        os.link(file.resolve(), beside)
+    except OSError:  # another disk, or one without links
+        shutil.copyfile(file, beside)
+    os.replace(beside, target)
+
+
+def _finish(name: str) -> None:
+    staged = _staged(name)
+    if reason := _reader(name).lacking(staged):
+        raise MissingData(f"{name} is unpacked in {staged}, but its layout is not the official one: {reason}")
+    os.replace(staged, place(name))
+    _list(name).unlink(missing_ok=True)
+
+
+def _from_hub(source: dict, folder: Path, name: str) -> None:
+    """A Hugging Face dataset: its files as they are, or ("format": "table") its splits, as `save_to_disk` writes them."""
+    from huggingface_hub import HfApi, snapshot_download
+
+    try:
+        revision = source.get("revision")
+        if revision is None:
+            revision = HfApi().dataset_info(source["id"]).sha
+            log.warning("%s: no revision is pinned, so the present one is trusted: %s", source["id"], revision)
+        if source.get("format") == "table":
+            from datasets import load_dataset
+
+            load_dataset(source["id"], source.get("config"), revision=revision).save_to_disk(str(folder))
+        else:
+            snapshot_download(
+                source["id"], repo_type="dataset", revision=revision, local_dir=folder, allow_patterns=source.get("files")
+            )
+            shutil.rmtree(folder / ".cache", ignore_errors=True)
+    except Exception as error:  # the libraries raise their own, their transport's and OSError for one and the same thing
+        line = " ".join(str(error).split())[:200] or type(error).__name__
+        raise MissingData(
+            f"https://huggingface.co/datasets/{source['id']}: {line}; run it again, or download it by other means, then: "
+            f"python -m benchmarks data add {name} FOLDER"
+        ) from None
+
+
+def _mirror(stated: dict, wanted: str) -> dict:
+    mirrors = {m["id"]: m for m in stated.get("mirrors", ())}
+    if wanted not in mirrors:
+        raise UsageError(f"{stated['name']} has no mirror {wanted!r}; known: {', '.join(mirrors) or 'none'}. Leave --mirror out")
+    return mirrors[wanted]
+
+
+def _pin(source: dict) -> Pin:
+    return Pin(source.get("bytes"), source.get("sha256"), source.get("md5"))
+
+
+def _key(source: dict) -> str:
+    return source.get("file") or source["id"]
+
+
+def _list(name: str) -> Path:
+    """Which sources are in the staged folder."""
+    return place(name).with_name(f".{name}.staged.json")
+
+
+def _done(name: str) -> list[str]:
+    try:
+        return json.loads(_list(name).read_text()) if _staged(name).is_dir() else []
+    except (OSError, ValueError):
+        return []
+
+
+def _note(name: str, source: dict) -> None:
+    write_atomically(_list(name), json.dumps(sorted({*_done(name), _key(source)})))
