@@ -43,7 +43,10 @@ def fetch(name: str, mirror: str | None = None) -> Path:
             raise MissingData(f"{root} is there, but not whole: {reason}; move it away, then run: {command(name)}")
         log.info("%s is in place; check every file with: python -m benchmarks data verify %s", name, name)
         return root
-    for source in [_mirror(stated, mirror)] if mirror else stated["sources"]:
+    wanted = [_mirror(stated, mirror)] if mirror else stated["sources"]
+    if not {*_done(name)} <= {_key(s) for s in wanted}:  # the official files and a copy must not be mixed
+        shutil.rmtree(_staged(name))
+    for source in wanted:
         if _key(source) in _done(name):
             continue
         if source["kind"] == "hub":
