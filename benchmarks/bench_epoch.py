@@ -11,17 +11,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from benchmarks import backbones, data
 from benchmarks.backbones.sam import Segmenter
 from benchmarks.catalog import DATASETS, METHODS, Backbone
 from benchmarks.device import synchronise
+from benchmarks.encoded_cache import EncodedCache, Parts
 from benchmarks.methods import freeze
 from benchmarks.parallel import each
 from benchmarks.protocols import PROTOCOLS
 from benchmarks.train import train
-from chanswap import FeatureCache
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def measure(backbone: Backbone, random_weights: bool, images: int, rounds: int, 
     samples = list(data.load(dataset, "train", data.ids(dataset, "train", PROTOCOLS.get("mini-v1"))[:images]))
     training = replace(PROTOCOLS.get(backbone.protocol).training, epochs=1)
 
-    def seconds(features: FeatureCache | None, count: int | None = None) -> float:
+    def seconds(features: EncodedCache | None, count: int | None = None) -> float:
         begun = time.perf_counter()
         train(segmenter, samples[:count], training, 0, features, workers=workers)
         synchronise(device)
@@ -65,7 +64,7 @@ def measure(backbone: Backbone, random_weights: bool, images: int, rounds: int, 
     with tempfile.TemporaryDirectory() as folder:
         seconds(None, min(images, training.batch))  # a first step pays for allocations and, on a GPU, for kernels
         begun = time.perf_counter()
-        cache = FeatureCache.write(Path(folder) / "features", _features(segmenter, samples, workers))
+        cache = EncodedCache.write(Path(folder) / "features", _features(segmenter, samples, workers))
         made = time.perf_counter() - begun
         seconds(cache, min(images, training.batch))
         times = [(seconds(None), seconds(cache)) for _ in range(rounds)]
@@ -78,12 +77,12 @@ def measure(backbone: Backbone, random_weights: bool, images: int, rounds: int, 
     )
 
 
-def _features(segmenter: Segmenter, samples: list, workers: int) -> Iterator[tuple[str, Tensor]]:
+def _features(segmenter: Segmenter, samples: list, workers: int) -> Iterator[tuple[str, Parts]]:
     """(id, features) of each image, as the suite's `embed` stage makes them: one image at a time a worker."""
 
-    def encode(sample) -> Tensor:
+    def encode(sample) -> Parts:
         with torch.inference_mode():
-            return segmenter.encode(segmenter.pixels(sample.image)[None])[0]
+            return segmenter.encode(segmenter.pixels(sample.image)[None]).of(0)
 
     for sample, feature in zip(samples, each(encode, samples, workers)):
         yield sample.id, feature

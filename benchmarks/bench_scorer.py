@@ -36,7 +36,7 @@ class Speed:
 
 def literal_score(segmenter: Segmenter, features: Tensor, item: Item) -> Tensor:
     """IoU (1,) by the library's own `MaskDecoder.forward` and `Sam.postprocess_masks`, as anyone would write it first."""
-    sam = segmenter.sam
+    sam = segmenter.network
     with segmenter.autocast():
         logits, _ = sam.mask_decoder(
             image_embeddings=features,
@@ -64,7 +64,7 @@ def measure(
         features = list(torch.randn(images, backbone.channels, backbone.grid, backbone.grid))
     else:
         with torch.inference_mode():
-            features = [segmenter.encode(segmenter.pixels(s.image)[None])[0].cpu() for s in samples]
+            features = [segmenter.encode(segmenter.pixels(s.image)[None]).site[0].cpu() for s in samples]
     one = Scorer(features, lambda x, k: literal_score(segmenter, x, items[k]), device=device)
     own = replace(one, evaluate=lambda x, k: segmenter.score(x, items[k]))
     many = replace(

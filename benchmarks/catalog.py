@@ -8,7 +8,6 @@ from benchmarks.errors import UsageError
 from benchmarks.outside import Methods
 from benchmarks.registry import Registry
 
-
 SEGMENTATION, DEPTH, CLASSIFICATION = "segmentation", "depth", "classification"
 FAMILIES = {SEGMENTATION: ("sam", "sam2"), DEPTH: ("dinov2",), CLASSIFICATION: ("dinov2",)}
 
@@ -29,25 +28,28 @@ class Task:
 @dataclass(frozen=True)
 class Dataset:
     """`source` is "generated" (drawn by this package), "official" (files that `data fetch` or `data add` put in place, see
-    `benchmarks.data.readers`) or "folder" (plain folders of images and masks)."""
+    `benchmarks.data.readers`) or "folder" (plain folders of images and masks). `classes` of a classification."""
 
     name: str
     task: str
     protocol: str
     source: str
     summary: str
+    classes: int = 0
 
 
 @dataclass(frozen=True)
 class Weights:
     """A pinned checkpoint. `shipped` names a file that comes with the package; otherwise `url` says where to get it. `bytes` is
-    None where the publisher's size is not known for certain; the sha256 decides."""
+    None where the publisher's size is not known for certain; the sha256 decides. `random` asks outright for random weights, which
+    only `check task` does; a record of them says so and stands on no board."""
 
     file: str
     sha256: str | None
     bytes: int | None = None
     url: str | None = None
     shipped: bool = False
+    random: bool = False
 
 
 @dataclass(frozen=True)
@@ -135,13 +137,13 @@ for _dataset in (
     Dataset("cod10k", "camo", "paper-v1", "official", "COD10K, 3,040 training and 2,026 test images"),
     Dataset("chameleon", "camo", "paper-v1", "official", "CHAMELEON, 76 test images; trained and searched on COD10K and CAMO"),
     Dataset("nyuv2", "depth", "paper-v1", "official", "NYU Depth v2, labelled part: 795 training and 654 test images"),
-    Dataset("cifar100", "classification", "paper-v1", "official", "CIFAR-100, 50,000 training and 10,000 test images"),
-    Dataset("cifar10", "classification", "paper-v1", "official", "CIFAR-10, 50,000 training and 10,000 test images"),
+    Dataset("cifar100", "classification", "paper-v1", "official", "CIFAR-100, 50,000 training and 10,000 test images", 100),
+    Dataset("cifar10", "classification", "paper-v1", "official", "CIFAR-10, 50,000 training and 10,000 test images", 10),
     Dataset("natural-mini", "natural", "mini-v1", "generated", "generated scenes of coloured objects"),
     Dataset("medical-mini", "medical", "mini-v1", "generated", "generated lesions: low contrast, speckle, blurred border"),
     Dataset("camo-mini", "camo", "mini-v1", "generated", "generated objects in their background's texture"),
     Dataset("depth-mini", "depth", "mini-v1", "generated", "rendered rooms and bodies with exact depth"),
-    Dataset("classes-mini", "classification", "mini-v1", "generated", "generated objects by shape and texture"),
+    Dataset("classes-mini", "classification", "mini-v1", "generated", "generated objects by shape and texture", 15),
 ):
     DATASETS.add(_dataset.name, _dataset)
 
@@ -279,6 +281,7 @@ METHODS.add("cobot", "benchmarks.methods.cobot:Cobot")
 METHODS.add("sam-parser", "benchmarks.methods.sam_parser:SamParser")
 
 SWAP = "+swap"
+BEST_OF_THREE = "base+best-of-three"  # the control beside `base`: the best-scored of three masks for one click
 
 
 def family_fits(task: Task, backbone: Backbone) -> bool:

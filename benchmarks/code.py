@@ -15,13 +15,16 @@ PARTS = (
     "benchmarks/data",
     "benchmarks/methods",
     "benchmarks/metrics",
+    "benchmarks/encoded_cache.py",
+    "benchmarks/heads.py",
+    "benchmarks/losses.py",
     "benchmarks/stages.py",
     "benchmarks/train.py",
     "benchmarks/train_state.py",
     "benchmarks/memory.py",
     "benchmarks/parallel.py",
 )
-LIBRARIES = ("torch", "segment-anything", "peft", "numpy", "scipy")
+LIBRARIES = ("torch", "segment-anything", "sam2", "timm", "peft", "numpy", "scipy", "pysodmetrics")
 
 
 @lru_cache(maxsize=4)

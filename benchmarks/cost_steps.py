@@ -128,7 +128,8 @@ def _swapped(segmenter, samples: list, s: Subject) -> float:
         for _ in range(STEPS):
             begun = time.perf_counter()
             for k in range(0, len(samples), size):
-                features = segmenter.encode(torch.stack([segmenter.pixels(sample.image) for sample in samples[k : k + size]]))
+                pixels = torch.stack([segmenter.pixels(sample.image) for sample in samples[k : k + size]])
+                features = segmenter.encode(pixels).site
                 for feature, item in zip(swap(features, axis=1), items[k : k + size]):
                     segmenter.score(feature[None], item)
             synchronise(s.device)

@@ -7,7 +7,21 @@ import shlex
 from dataclasses import dataclass
 
 from benchmarks import backbones, code, data, device, store
-from benchmarks.catalog import BACKBONES, DATASETS, METHODS, SWAP, TASKS, Backbone, Dataset, Task, split_method
+from benchmarks.catalog import (
+    BACKBONES,
+    CLASSIFICATION,
+    DATASETS,
+    DEPTH,
+    METHODS,
+    SEGMENTATION,
+    SWAP,
+    TASKS,
+    Backbone,
+    Dataset,
+    Task,
+    family_fits,
+    split_method,
+)
 from benchmarks.errors import MissingData, UsageError
 from benchmarks.options import Options
 from benchmarks.outside import Origin
@@ -29,6 +43,7 @@ class Request:
     device: str = "auto"
     precision: str = "float32"
     options: Options = Options()
+    marks: tuple[str, ...] = ()  # reasons that keep the record off the boards
 
 
 @dataclass(frozen=True)
@@ -55,6 +70,7 @@ class Plan:
     code: str
     origin: Origin | None  # of a method from outside
     jobs: dict[str, Job]
+    marks: tuple[str, ...] = ()
 
     @property
     def method_name(self) -> str:
@@ -116,7 +132,7 @@ def choose_protocol(task: Task, named: str, dataset: str | None, backbone: str |
 
 def lacking(task: Task, protocol: str) -> str | None:
     """None where the default data and weights of a task are prepared under a protocol, else what is missing, in a few words."""
-    dataset, backbone = DATASETS.get(task.datasets[protocol][0]), _default_backbone(protocol)
+    dataset, backbone = DATASETS.get(task.datasets[protocol][0]), BACKBONES.get(task.backbones[protocol])
     missing = [f"the images of {dataset.name}"] if data.lacking(dataset) else []
     missing += [f"the weights of {backbone.name}"] if backbones.lacking(backbone) else []
     return " and ".join(missing) or None
@@ -127,8 +143,9 @@ def plan(request: Request, seed: int) -> Plan:
     task = TASKS.get(request.task)
     method, swap = split_method(request.method)
     protocol, why = choose_protocol(task, request.protocol, request.dataset, request.backbone)
+    protocol = protocol.for_task(task)
     dataset = DATASETS.get(request.dataset or task.datasets[protocol.name][0])
-    backbone = BACKBONES.get(request.backbone) if request.backbone else _default_backbone(protocol.name)
+    backbone = BACKBONES.get(request.backbone or task.backbones[protocol.name])
     if dataset.task != task.name:
         raise UsageError(f"dataset {dataset.name} is of task {dataset.task}, not {task.name}; add --task {dataset.task}")
     for thing in (dataset, backbone):
@@ -136,7 +153,10 @@ def plan(request: Request, seed: int) -> Plan:
             raise UsageError(
                 f"{thing.name} belongs to protocol {thing.protocol}, not {protocol.name}; leave it out or change --protocol"
             )
-    _obeyed(protocol, backbone)
+    if not family_fits(task, backbone):
+        fitting = [n for n, b in BACKBONES.items() if b.protocol == protocol.name and family_fits(task, b)]
+        raise UsageError(f"{backbone.name} has no {_NEEDED[task.kind]} for task {task.name}; choose from: {', '.join(fitting)}")
+    _obeyed(task, protocol, backbone)
     if reason := METHODS.get(method).skips.get(backbone.family):
         raise UsageError(f"{method} is not for {backbone.name}: {reason}")
     if request.limit is not None and request.limit < 1:
@@ -145,10 +165,11 @@ def plan(request: Request, seed: int) -> Plan:
         if reason:
             raise MissingData(reason)
     split, test_ids = data.ids(dataset, "train", protocol), data.ids(dataset, "test", protocol)[: request.limit]
-    search_ids = data.search_ids(split, protocol.search_images, seed)
-    held = set(search_ids)
+    pool = split[:: protocol.rules["search_pool"]] if "search_pool" in protocol.rules else split
+    search_ids = data.search_ids(pool, protocol.search_images, seed)
+    held = set(search_ids if pool is split else pool)
     train_ids = [name for name in split if name not in held]
-    if method != "base" and not train_ids:
+    if (method != "base" or task.kind != SEGMENTATION) and not train_ids:
         raise MissingData(
             f"{dataset.name}: its {len(split)} training images are all drawn for the search, none is left to train {method} on"
         )
@@ -160,45 +181,50 @@ def plan(request: Request, seed: int) -> Plan:
     where = device.resolve(request.device)
     resolved = Plan(
         task, dataset, backbone, method, swap, protocol, why, seed, request.limit, where, request.precision, request.options,
-        train_ids, search_ids, test_ids, weights, data.identity(dataset), code.digest(), METHODS.origin(method), {},
+        train_ids, search_ids, test_ids, weights, data.identity(dataset), code.digest(), METHODS.origin(method), {}, _marks(request, backbone),
     )  # fmt: skip
     resolved.jobs.update(_jobs(resolved))
     return resolved
 
 
-def _obeyed(protocol: Protocol, backbone: Backbone) -> None:
+def _marks(request: Request, backbone: Backbone) -> tuple[str, ...]:
+    random = (backbones.RANDOM,) if backbone.weights.random else ()
+    limited = (f"limited to {request.limit} test images",) if request.limit else ()
+    return (*limited, *random, *request.marks)
+
+
+_NEEDED = {SEGMENTATION: "mask decoder", DEPTH: "tokens of the kind that the linear head reads"}
+_NEEDED[CLASSIFICATION] = _NEEDED[DEPTH]
+
+
+def _obeyed(task: Task, protocol: Protocol, backbone: Backbone) -> None:
     """Raise UsageError for a rule that nothing here implements: a label in a record must be what was done."""
-    known = {
-        "prompt": ("interior",),
-        "mask": ("single",),
-        "metric": ("miou",),
-        "empty_union": (1.0,),
-        "strategy": ("exhaustive",),
-        "image_size": (backbone.size,),
-        "held_out": (True,),
-        "epoch": ("last",),
-    }
+    known = {"strategy": ("exhaustive", "random"), "held_out": (True,), "epoch": ("last",), "metric": task.metrics[:1]}
+    losses = {SEGMENTATION: "dice+ce", DEPTH: "silog", CLASSIFICATION: "cross-entropy"}
+    if task.kind == SEGMENTATION:
+        known |= {"prompt": ("interior",), "mask": ("single",), "empty_union": (1.0,), "image_size": (backbone.size,)}
     rules = {
         **{name: getattr(protocol, name) for name in known},
         "loss": protocol.training.loss,
         "optimiser": protocol.training.optimiser,
     }
-    for name, options in {**known, "loss": ("dice+ce",), "optimiser": ("adam",)}.items():
+    for name, options in {**known, "loss": (losses[task.kind],), "optimiser": ("adam",)}.items():
         if rules[name] not in options:
             raise UsageError(f"protocol {protocol.name} asks for {name} {rules[name]!r}; here is only {options[0]!r}")
-
-
-def _default_backbone(protocol: str) -> Backbone:
-    return next(b for _, b in BACKBONES.items() if b.protocol == protocol)
 
 
 def _jobs(p: Plan) -> dict[str, Job]:
     """Each stage's inputs. A job names the jobs before it by key, so a change at the front changes every key behind."""
     versions = p.protocol.stage_versions
-    rules = {"prompt": p.protocol.prompt, "mask": p.protocol.mask, "metric": p.protocol.metric, "size": p.protocol.image_size}
+    rules = {"prompt": p.protocol.prompt, "mask": p.protocol.mask, "size": p.protocol.image_size, **p.protocol.rules}
+    rules |= {"metrics": list(p.task.metrics)}
     machine = {"device": p.device.split(":")[0], "precision": p.precision}
     common = {"weights": p.weights, "data": p.data, "code": p.code, **machine}
     jobs: dict[str, Job] = {}
+    if p.task.kind != SEGMENTATION:
+        about = {k: v for k, v in rules.items() if k not in ("metrics", "prompt", "mask")}
+        jobs["head"] = Job("head", {**common, **about, "version": versions["train"], "images": hash_of(p.train_ids)})
+        common["head"] = jobs["head"].key
     adapted = None
     if p.method != "base":
         training = {**p.protocol.resolved()["training"], "prompt": p.protocol.prompt}
@@ -231,9 +257,10 @@ def _jobs(p: Plan) -> dict[str, Job]:
                 "features": jobs["embed"].key,
                 "strategy": p.protocol.strategy,
                 "keep": p.protocol.keep,
+                "seed": p.seed if p.protocol.strategy == "random" else None,
             },
         )
-    jobs["evaluate base"] = Job("evaluate", {**test, "adapted": None, "variants": "plain and best of three"})
+    jobs["evaluate base"] = Job("evaluate", {**test, "adapted": None, "variants": "plain and controls"})
     if adapted:
         jobs[f"evaluate {p.method}"] = Job("evaluate", {**test, "adapted": adapted, "variants": "plain"})
     if p.swap:
@@ -254,6 +281,7 @@ def describe(p: Plan) -> str:
     """The plan in lines, for --dry-run: each stage, what it will do, whether it is kept already."""
     steps = math.ceil(len(p.train_ids) / p.protocol.training.batch) * p.protocol.training.epochs
     says = {
+        "head": f"the linear head, once, on {len(p.train_ids):,} images",
         "train": f"{steps:,} steps of {p.protocol.training.batch} images",
         "embed": f"{len(p.search_ids)} search images",
         "search": f"{p.protocol.strategy}, at most {passes(p):,} decoder passes",

@@ -69,7 +69,7 @@ class Protocol:
         by the rules that start with "head_"; `search_pool` n: every n-th training image is kept for search sets, and neither
         the head nor a method ever trains on one.
         """
-        rules = {**_RULES.get((self.name, task.kind), {}), **_RULES.get((self.name, task.name), {})}
+        rules = {**_RULES.get((self.name, task.kind), {}), **_RULES.get((self.name, task.name), {}), **self.rules}
         if task.kind == SEGMENTATION:
             return replace(self, rules=rules) if rules else self
         changed = {k: rules.pop(k) for k in ("image_size", "train_images") if k in rules}

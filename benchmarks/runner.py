@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import errno
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks import backbones, records, store
-from benchmarks.catalog import SWAP
+from benchmarks.catalog import BEST_OF_THREE, SWAP
 from benchmarks.environment import environment
 from benchmarks.errors import BenchmarkError, InvalidRecord, MissingData
 from benchmarks.metrics.intervals import bootstrap, paired
+from benchmarks.metrics.names import METRICS
 from benchmarks.plan import Plan
 from benchmarks.records import Comparison, Evaluation, MethodOrigin, Metric, Record, Trainable, Training, hash_of
+
+if TYPE_CHECKING:
+    from benchmarks.stages import Workbench
 
 log = logging.getLogger("benchmarks")
 
@@ -34,8 +40,8 @@ def cached(p: Plan, path: Path) -> Record | None:
     return record if same and record.status == "done" else None
 
 
-def run(p: Plan, path: Path, threads: int) -> Record:
-    """Do a run and write its record to `path`, a failed one too.
+def run(p: Plan, path: Path, threads: int, workbench: Callable[..., Workbench] | None = None) -> Record:
+    """Do a run and write its record to `path`, a failed one too. `workbench` makes the run's own, where it is to be another.
 
     KeyboardInterrupt leaves no record: finished stages, the last epoch and the search's journal are kept, and the same call
     goes on from them. MissingData leaves none either: what is missing is said, and the same call goes on when it is there.
@@ -51,7 +57,7 @@ def run(p: Plan, path: Path, threads: int) -> Record:
             protocol=p.protocol.resolved(),
             protocol_hash=p.protocol.hash,
             weights={p.backbone.name: p.weights},
-            marks=[f"limited to {p.limit} test images"] if p.limit else [],
+            marks=list(p.marks),
             data=p.data,
             code=p.code,
             origin=_origin(p),
@@ -65,7 +71,7 @@ def run(p: Plan, path: Path, threads: int) -> Record:
         return record
 
     try:
-        parts = _work(p, threads)
+        parts = _work(p, threads, workbench)
     except MissingData:
         raise
     except OSError as error:
@@ -83,38 +89,41 @@ def _origin(p: Plan) -> MethodOrigin | None:
     return MethodOrigin(place=p.origin.shown, sha256=p.origin.sha256) if p.origin else None
 
 
-def _work(p: Plan, threads: int) -> dict:
+def _work(p: Plan, threads: int, workbench: Callable[..., Workbench] | None) -> dict:
     import torch
 
-    from benchmarks.stages import BEST_OF_THREE, Workbench
+    from benchmarks.stages import Workbench
 
     torch.set_num_threads(1 if p.device == "cpu" else threads)  # the workers are the threads, see benchmarks.parallel
     weights, _ = backbones.verified_checkpoint(p.backbone)
-    bench = Workbench(p, threads, weights)
+    bench = (workbench or Workbench)(p, threads, weights)
     trained = bench.trained().result if p.method != "base" else {"trainable": {"method": 0}}
     if any(c.name == "train" and not c.cached for c in bench.costs):
         for name, job in p.jobs.items():  # made of weights that were lost or damaged: never mixed with the new ones
-            if name not in ("train", "evaluate base"):
+            if name not in ("head", "train", "evaluate base"):
                 with store.alone(job):
                     store.discard(job)
     if p.swap:
         bench.features()
     found = bench.found() if p.swap else None
-    scores, metric = bench.evaluated(), p.protocol.metric
+    scores, ranked = bench.evaluated(), METRICS[p.protocol.metric]
     roles = {"base": "base", BEST_OF_THREE: "control", f"{p.method}+random-swap": "control"}
     order = ["base", BEST_OF_THREE, p.method, f"{p.method}{SWAP}", f"{p.method}+random-swap"]
     evaluations = []
     for name in dict.fromkeys(order):
         if name in scores:
-            e = bootstrap(scores[name])
-            shown = Metric(value=e.value, low=e.low, high=e.high)
-            evaluations.append(
-                Evaluation(name=name, role=roles.get(name, "method"), metrics={metric: shown}, scores={metric: scores[name]})
-            )
-    comparisons = [_compare(metric, a, b, scores) for a, b in _pairs(p, BEST_OF_THREE) if a in scores and b in scores]
+            shown = {metric: Metric(**_interval(values)) for metric, values in scores[name].items()}
+            evaluations.append(Evaluation(name=name, role=roles.get(name, "method"), metrics=shown, scores=scores[name]))
+    comparisons = [
+        _compare(metric, a, b, scores)
+        for a, b in _pairs(p)
+        if a in scores and b in scores
+        for metric in scores[a]
+        if metric in scores[b]
+    ]
     if found:
-        gain = next(c.difference for c in comparisons if c.a == f"{p.method}{SWAP}" and c.b == p.method)
-        found = found.model_copy(update={"test_gain": gain})
+        swapped = (c for c in comparisons if (c.a, c.b, c.metric) == (f"{p.method}{SWAP}", p.method, ranked.name))
+        found = found.model_copy(update={"test_gain": ranked.sign * next(swapped).difference})
     return {
         "images": p.test_ids,
         "evaluations": evaluations,
@@ -126,13 +135,18 @@ def _work(p: Plan, threads: int) -> dict:
     }
 
 
-def _pairs(p: Plan, best_of_three: str) -> list[tuple[str, str]]:
+def _interval(values: list[float]) -> dict[str, float]:
+    e = bootstrap(values)
+    return {"value": e.value, "low": e.low, "high": e.high}
+
+
+def _pairs(p: Plan) -> list[tuple[str, str]]:
     """Which differences a record states: (a, b) for a - b."""
     swapped = f"{p.method}{SWAP}"
-    pairs = [(best_of_three, "base"), (swapped, p.method), (f"{p.method}+random-swap", p.method)]
+    pairs = [(BEST_OF_THREE, "base"), (swapped, p.method), (f"{p.method}+random-swap", p.method)]
     return pairs + ([(p.method, "base"), (swapped, "base")] if p.method != "base" else [])
 
 
-def _compare(metric: str, a: str, b: str, scores: dict[str, list[float]]) -> Comparison:
-    e = paired(scores[a], scores[b])
+def _compare(metric: str, a: str, b: str, scores: dict[str, dict[str, list[float]]]) -> Comparison:
+    e = paired(scores[a][metric], scores[b][metric])
     return Comparison(a=a, b=b, metric=metric, difference=e.value, low=e.low, high=e.high, p=e.p)

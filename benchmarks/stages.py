@@ -11,27 +11,29 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks import backbones, data, store
+from benchmarks import backbones, data, heads, store
 from benchmarks.backbones.anatomy import encoder_names
-from benchmarks.backbones.sam import Segmenter
-from benchmarks.catalog import METHODS, SWAP
+from benchmarks.backbones.model import Encoded, Model
+from benchmarks.catalog import METHODS, SEGMENTATION, SWAP
 from benchmarks.cost import measured
-from benchmarks.data.samples import Sample
+from benchmarks.encoded_cache import EncodedCache
 from benchmarks.errors import MissingData, RunFailed
 from benchmarks.methods import Attachment, freeze, trainable
+from benchmarks.metrics.names import finish
 from benchmarks.parallel import each
 from benchmarks.plan import Plan
 from benchmarks.progress import progress, progress_by_stage
 from benchmarks.records import ScreenedPair, Search, Stage
 from benchmarks.train import train
 from benchmarks.train_state import TrainState
-from chanswap import CacheError, FeatureCache, Scorer, Swap, random_swap, search
+from chanswap import CacheError, Scorer, Swap, random_swap, search
 
 log = logging.getLogger("benchmarks")
 SEARCH_BATCH = 32  # versions of one image at a time: 32 x 64 x 16 x 16 floats stay in a core's second-level cache
-TEST_BATCH = 8  # images that go through the encoder together
+TEST_BATCH = 8  # images that are evaluated together
+TEST_PIXELS = 3 * 1024 * 1024  # numbers that go through the encoder together: one image of SAM's size, all eight small ones
 REMEMBERED = 2**30  # bytes of test features held between the evaluations of one run; a larger test set is encoded again
-BEST_OF_THREE = "base+best-of-three"
+Scores = dict[str, dict[str, list[float]]]  # by variant, then by metric: one an image
 
 
 @dataclass
@@ -40,16 +42,17 @@ class Workbench:
 
     plan: Plan
     threads: int
-    weights: Path
+    weights: Path | None
     costs: list[Stage] = field(default_factory=list)
-    _encoded: dict[tuple[str, int], Tensor] = field(default_factory=dict)
-    _models: dict[str, tuple[Segmenter, Attachment]] = field(default_factory=dict)
+    _encoded: dict[tuple[str, int], Encoded] = field(default_factory=dict)
+    _models: dict[str, tuple[Model, Attachment]] = field(default_factory=dict)
     _seen: set[bytes] | None = None
+    repeated: set[str] = field(default_factory=set)
 
-    def model(self, method: str) -> tuple[Segmenter, Attachment]:
+    def model(self, method: str) -> tuple[Model, Attachment]:
         """The backbone with a method attached, frozen but for what the method trains; built once."""
         if method not in self._models:
-            sam = backbones.build(self.plan.backbone, self.weights)
+            sam = self._network()
             torch.manual_seed(self.plan.seed)  # the adapter's own random start belongs to the seed
             chosen = METHODS.get(method)()
             attachment = chosen.attach(sam)
@@ -61,15 +64,55 @@ class Workbench:
             own, _ = trainable(sam, attachment)
             if own != chosen.count(sam):
                 raise RunFailed(f"method {method} trains {own:,} parameters of its own but declares {chosen.count(sam):,}")
-            self._models[method] = Segmenter(sam, self.plan.device, self.plan.precision), attachment
+            self._models[method] = self._as_model(sam), attachment
         return self._models[method]
 
-    def adapted(self) -> Segmenter:
+    def _as_model(self, network) -> Model:
+        p = self.plan
+        return backbones.as_model(p.backbone, network, p.task, p.protocol, p.device, p.precision)
+
+    def build(self) -> torch.nn.Module:
+        """The backbone with its weights, new."""
+        return backbones.build(self.plan.backbone, self.weights)
+
+    def _network(self) -> torch.nn.Module:
+        """The backbone with its weights, and with its trained head where the task has one. Nothing is attached."""
+        p = self.plan
+        network = self.build()
+        if p.task.kind != SEGMENTATION:
+            from safetensors.torch import load_file
+
+            heads.attach(network, p.task, p.protocol, p.dataset.classes)
+            network.head.load_state_dict(load_file(self.head().files["head.safetensors"]))
+        return network
+
+    def adapted(self) -> Model:
         """The run's model with its trained weights loaded."""
-        segmenter, attachment = self.model(self.plan.method)
+        model, attachment = self.model(self.plan.method)
         if attachment.names:
-            _load(segmenter.sam, attachment, self.trained())
-        return segmenter
+            _load(model.network, attachment, self.trained())
+        return model
+
+    def head(self) -> store.Kept:
+        """The linear head of the bare backbone, trained once for all methods and seeds, or read."""
+        return self.stage("head", self.plan.jobs["head"], self._head, ("head.safetensors",))
+
+    def _head(self) -> dict:
+        from safetensors.torch import save_file
+
+        p, job = self.plan, self.plan.jobs["head"]
+        network = self.build()
+        heads.attach(network, p.task, p.protocol, p.dataset.classes)
+        freeze(network, Attachment())
+        model, samples = self._as_model(network), data.load(p.dataset, "train", p.train_ids)
+        job.folder.mkdir(parents=True, exist_ok=True)
+        path = job.folder / "head.features"
+        features = self._embed(model, samples, path, p.train_ids)
+        state = heads.fit(model, features.sites, samples, p.protocol)
+        save_file({name: part.detach().cpu().contiguous() for name, part in state.items()}, job.folder / "head.safetensors")
+        features = None  # some systems remove no file that is mapped
+        path.unlink(missing_ok=True)
+        return {"images": len(samples)}
 
     def stage(self, name: str, job: store.Job, work: Callable[[], dict], files: tuple[str, ...] = ()) -> store.Kept:
         """Do a stage or read the kept one; note its cost either way."""
@@ -104,7 +147,7 @@ class Workbench:
 
         p = self.plan
         self._models.pop(p.method, None)  # never go on from weights that were trained already
-        segmenter, attachment = self.model(p.method)
+        model, attachment = self.model(p.method)
         if not attachment.names:
             raise RunFailed(f"method {p.method} declares nothing to train; return the names of its parameters from attach")
         samples = data.load(p.dataset, "train", p.train_ids)
@@ -112,41 +155,41 @@ class Workbench:
         state, features, options = _state(job), None, p.options
         before = state.seconds()
         if not METHODS.get(p.method).trains_encoder:
-            features = self._train_features(segmenter, samples, job.folder / "train.features")
+            features = self._train_features(model, samples, job.folder / "train.features")
             options = replace(options, activation_checkpointing=False)  # the encoder is not run
         with progress(f"train {p.method}", p.protocol.training.epochs * len(samples), "images") as bar:
-            losses = train(segmenter, samples, p.protocol.training, p.seed, features, bar.step, self.workers, options, state)
-        named = dict(segmenter.sam.named_parameters())
+            losses = train(model, samples, p.protocol.training, p.seed, features, bar.step, self.workers, options, state)
+        named = dict(model.network.named_parameters())
         artefact = job.folder / "weights.safetensors"
         save_file({n: named[n].detach().cpu().contiguous() for n in attachment.names}, artefact)
         features = None  # some systems remove no file that is mapped
         (job.folder / "train.features").unlink(missing_ok=True)
-        own, besides = trainable(segmenter.sam, attachment)
+        own, besides = trainable(model.network, attachment)
         return {
             "seconds_before": before,  # of epochs that a call before this one did
             "trainable": {"method": own, "besides": besides},
             "training": {**asdict(options), "losses": losses, "artefact_bytes": artefact.stat().st_size},
         }
 
-    def _train_features(self, segmenter: Segmenter, samples: Sequence[Sample], path: Path) -> FeatureCache:
+    def _train_features(self, model: Model, samples: Sequence, path: Path) -> EncodedCache:
         """Encoder features of the training images, for a method that leaves the encoder alone. A killed training reads its own."""
         try:
-            found = FeatureCache(path)
+            found = EncodedCache(path)
             if found.ids == self.plan.train_ids:
                 return found
         except (FileNotFoundError, CacheError):
             pass
-        return self._embed(segmenter, samples, path, self.plan.train_ids)
+        return self._embed(model, samples, path, self.plan.train_ids)
 
     @property
     def workers(self) -> int:
         """Images that are worked on at once: one a thread on the CPU, one on any other device."""
         return self.threads if self.plan.device == "cpu" else 1
 
-    def _embed(self, segmenter: Segmenter, samples: Sequence[Sample], path: Path, names: list[str]) -> FeatureCache:
-        def encode(k: int) -> Tensor:
+    def _embed(self, model: Model, samples: Sequence, path: Path, names: list[str]) -> EncodedCache:
+        def encode(k: int) -> tuple[Tensor, tuple[Tensor, ...]]:
             with torch.inference_mode():
-                return segmenter.encode(segmenter.pixels(samples[k].image)[None])[0]
+                return self.encode(model, [model.pixels(samples[k].image)]).of(0)
 
         def features():
             for name, feature in zip(names, each(encode, range(len(names)), self.workers)):
@@ -154,9 +197,9 @@ class Workbench:
                 bar.step()
 
         with progress("embed", len(names), "images") as bar:
-            return FeatureCache.write(path, features())
+            return EncodedCache.write(path, features())
 
-    def features(self) -> tuple[FeatureCache, Sequence[Sample]]:
+    def features(self) -> tuple[EncodedCache, Sequence]:
         """The encoder's features of the search images, computed once and kept."""
         p, job = self.plan, self.plan.jobs["embed"]
         samples = data.load(p.dataset, "train", p.search_ids)
@@ -168,11 +211,11 @@ class Workbench:
 
         self.stage("embed", job, work, (path.name,))
         try:
-            return FeatureCache(path), samples
+            return EncodedCache(path), samples
         except CacheError as error:  # checksums agree, so another version wrote it
             log.warning("%s; embedding again", error)
             store.discard(job)
-            return FeatureCache(self.stage("embed", job, work, (path.name,)).files[path.name]), samples
+            return EncodedCache(self.stage("embed", job, work, (path.name,)).files[path.name]), samples
 
     def found(self) -> Search:
         """The swap that the search set asks for."""
@@ -180,15 +223,15 @@ class Workbench:
 
         def work() -> dict:
             cache, samples = self.features()
-            segmenter = self.adapted()
-            items = [segmenter.item(sample) for sample in samples]
+            model, sites = self.adapted(), cache.sites
+            items = [model.item(sample, cache[k][1]) for k, sample in enumerate(samples)]
             scorer = Scorer(
-                cache,
-                lambda versions, image: segmenter.score(versions, items[image]),
+                sites,
+                lambda versions, image: model.score(versions, items[image]),
                 batch=SEARCH_BATCH,
                 workers=self.workers,
                 device=p.device,
-                evaluate_pairs=segmenter.pair_scorer(cache, items, self.workers),
+                evaluate_pairs=model.pair_scorer(sites, items, self.workers),
             )
             job.folder.mkdir(parents=True, exist_ok=True)
             with progress_by_stage("search", "passes") as show:
@@ -196,6 +239,8 @@ class Workbench:
                     scorer,
                     keep=p.protocol.keep,
                     strategy=p.protocol.strategy,
+                    budget=p.protocol.rules.get("search_budget"),
+                    seed=p.seed,
                     journal=job.folder / "journal",
                     key=job.key,
                     progress=show,
@@ -203,6 +248,7 @@ class Workbench:
             kept = [ScreenedPair(redundant=r, effective=e, gain=gain) for (r, e), gain in best.kept]
             return Search(
                 strategy=p.protocol.strategy,
+                objective=model.objective,
                 images=p.search_ids,
                 channels=scorer.channels,
                 pairs=list(best.swap.pairs),
@@ -216,10 +262,10 @@ class Workbench:
 
         return Search.model_validate(self.stage("search", job, work).result)
 
-    def evaluated(self) -> dict[str, list[float]]:
+    def evaluated(self) -> Scores:
         """Per-image scores of every variant of the run, in the order of the plan's test images."""
         p = self.plan
-        scores: dict[str, list[float]] = {}
+        scores: Scores = {}
         swap_job = f"evaluate {p.method}{SWAP}"
         variants: list[tuple[str, Swap]] = []
         if p.swap:
@@ -238,36 +284,57 @@ class Workbench:
             scores.update(kept.result)
         return scores
 
-    def _evaluate(self, name: str, method: str, swaps: list[tuple[str, Swap]]) -> dict[str, list[float]]:
-        """One pass over the test set. Without swaps, the plain model (and the best-of-three control for base)."""
+    def _evaluate(self, name: str, method: str, swaps: list[tuple[str, Swap]]) -> Scores:
+        """One pass over the test set. Without swaps, the plain model (and the controls for base)."""
         p = self.plan
-        segmenter = self.model("base")[0] if method == "base" else self.adapted()
+        model = self.model("base")[0] if method == "base" else self.adapted()
         samples = data.load(p.dataset, "test", p.test_ids)
         known = self._known()
-        columns: dict[str, list[float]] = {}
+        columns: dict[str, dict[str, list]] = {}
 
-        def scores(start: int) -> list[dict[str, float]]:
+        def scores(start: int) -> list[dict[str, dict[str, Tensor]]]:
             batch = [samples[k] for k in range(start, min(start + TEST_BATCH, len(samples)))]
             for sample in batch:
                 if _content(sample) in known:
-                    raise MissingData(
-                        f"{p.dataset.name}: test image {sample.id} also stands in the training split; remove it from one"
-                    )
+                    self._same(sample.id)
             with torch.inference_mode():
-                features = self._encoded.get((method, start))
-                if features is None:
-                    features = segmenter.encode(torch.stack([segmenter.pixels(s.image) for s in batch]))
-                    if len(samples) * features[0].nbytes <= REMEMBERED:
-                        self._encoded[method, start] = features
-                return [self._variants(segmenter, sample, f, method, swaps) for sample, f in zip(batch, features)]
+                encoded = self._encoded.get((method, start))
+                if encoded is None:
+                    encoded = self.encode(model, [model.pixels(s.image) for s in batch])
+                    if len(samples) * sum(part[0].nbytes for part in (encoded.site, *encoded.rest)) <= REMEMBERED:
+                        self._encoded[method, start] = encoded
+                return [self._variants(model, sample, encoded.of(k), method, swaps) for k, sample in enumerate(batch)]
 
         with progress(name, len(samples), "images") as bar:
             for batch in each(scores, range(0, len(samples), TEST_BATCH), self.workers):
-                for values in batch:
-                    for column, value in values.items():
-                        columns.setdefault(column, []).append(round(value, 6))  # float32 knows no more
+                for image in batch:
+                    for variant, values in image.items():
+                        for metric, value in values.items():
+                            columns.setdefault(variant, {}).setdefault(metric, []).append(value.tolist())
                 bar.step(len(batch))
-        return columns
+        finished = {variant: finish(values) for variant, values in columns.items()}
+        # float32 knows no more than six digits
+        return {
+            variant: {metric: [round(float(x), 6) for x in column] for metric, column in values.items()}
+            for variant, values in finished.items()
+        }
+
+    def encode(self, model: Model, pixels: list[Tensor]) -> Encoded:
+        """The encoder on images of one batch, smaller ones where they are large: a batch of eight at 1024 takes gigabytes."""
+        size = max(1, min(len(pixels), TEST_PIXELS // pixels[0].numel()))
+        parts = [model.encode(torch.stack(pixels[k : k + size])) for k in range(0, len(pixels), size)]
+        if len(parts) == 1:
+            return parts[0]
+        rest = tuple(torch.cat(each_part) for each_part in zip(*(part.rest for part in parts)))
+        return Encoded(torch.cat([part.site for part in parts]), rest)
+
+    def _same(self, name: str) -> None:
+        """A test image whose pixels also stand in the training split: a fault of a folder that the user can mend; official
+        datasets have some, which are left as they are and counted."""
+        p = self.plan
+        if p.dataset.source != "official":
+            raise MissingData(f"{p.dataset.name}: test image {name} also stands in the training split; remove it from one")
+        self.repeated.add(name)
 
     def _known(self) -> set[bytes]:
         """Contents of the images that this run trained on or searched on. Ids cannot tell a copy under another name."""
@@ -277,22 +344,29 @@ class Workbench:
             self._seen = set(each(_content, data.load(p.dataset, "train", seen), self.workers)) if seen else set()
         return self._seen
 
-    def _variants(self, segmenter: Segmenter, sample: Sample, features: Tensor, method: str, swaps: list) -> dict[str, float]:
-        item = segmenter.item(sample)
+    def _variants(
+        self, model: Model, sample, features: tuple[Tensor, tuple[Tensor, ...]], method: str, swaps: list[tuple[str, Swap]]
+    ) -> dict[str, dict[str, Tensor]]:
+        site, rest = features
+        item = model.item(sample, rest)
         if not swaps:
-            values = {method: float(segmenter.score(features[None], item)[0])}
-            if method == "base":
-                values[BEST_OF_THREE] = float(segmenter.best_of_three(features[None], item)[0])
-            return values
-        scores = segmenter.score(torch.stack([swap(features, axis=0) for _, swap in swaps]), item).cpu().double()
-        return {f"{method}{SWAP}": float(scores[0]), f"{method}+random-swap": float(scores[1:].mean())}
+            found = {method: model.measures(site[None], item)}
+            found |= model.controls(site[None], item) if method == "base" else {}
+        else:
+            chosen, *drawn = (swap(site, axis=0) for _, swap in swaps)
+            found = {f"{method}{SWAP}": model.measures(chosen[None], item)}
+            if drawn:
+                random = model.measures(torch.stack(drawn), item, all_metrics=False)
+                mean = {metric: values.double().mean(0, keepdim=True) for metric, values in random.items()}
+                found[f"{method}+random-swap"] = mean
+        return {variant: {metric: v[0].double().cpu() for metric, v in values.items()} for variant, values in found.items()}
 
 
 def _state(job: store.Job) -> TrainState:
     return TrainState(job.folder / "epoch.safetensors", job.key)
 
 
-def _content(sample: Sample) -> bytes:
+def _content(sample) -> bytes:
     return hashlib.sha256(sample.image.tobytes()).digest()
 
 

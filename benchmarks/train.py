@@ -1,4 +1,4 @@
-"""Training a method: one plain loop, Dice + cross-entropy on the decoder's low-resolution single mask."""
+"""Training a method: one plain loop over whatever loss the task has."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ import random
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import nullcontext
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from benchmarks.backbones.sam import SINGLE, Item, Segmenter
-from benchmarks.backbones.sam_decode import decode
-from benchmarks.data.samples import Sample
+from benchmarks.backbones.model import Encoded, Model
 from benchmarks.errors import RunFailed
 from benchmarks.memory import checkpointed
 from benchmarks.options import Options
@@ -24,48 +22,28 @@ from benchmarks.protocols import Training
 from benchmarks.train_state import TrainState
 
 log = logging.getLogger("benchmarks")
-Example = tuple[int, Sample | None]  # its number in the training set, and itself unless all that is wanted of it is known
+Numbered = tuple[int, Any]  # its number in the training set, and itself unless all that is wanted of it is known
 AS_USUAL = Options()
-REMEMBERED = 2**30  # bytes of targets held between epochs; of a larger training set they are made again each time
+REMEMBERED = 2**30  # bytes of examples held between epochs; of a larger training set they are made again each time
 
 
-def target(segmenter: Segmenter, item: Item) -> Tensor:
-    """The truth (4h, 4w) as the decoder's low-resolution mask should be: area-averaged, 0..1, zero in the padding."""
-    size = segmenter.sam.image_encoder.img_size
-    # On the CPU: not every device averages over areas that do not divide.
-    resized = F.interpolate(item.truth[None, None].cpu().float(), item.input_size, mode="area")
-    padded = F.pad(resized, (0, size - item.input_size[1], 0, size - item.input_size[0]))
-    low = 4 * segmenter.sam.prompt_encoder.image_embedding_size[0]
-    return F.interpolate(padded, (low, low), mode="area")[0, 0].to(segmenter.device)
+class Examples:
+    """What the loss needs of each training sample besides its features, see `Model.example`. Made once where they fit."""
 
-
-def dice_ce(logits: Tensor, truth: Tensor) -> Tensor:
-    """Dice loss plus binary cross-entropy, equal parts, averaged over a batch of (B, H, W) logits and truths in 0..1."""
-    entropy = F.binary_cross_entropy_with_logits(logits, truth)
-    p = logits.sigmoid()
-    overlap = 2 * (p * truth).sum((1, 2)) + 1
-    return entropy + (1 - overlap / (p.sum((1, 2)) + truth.sum((1, 2)) + 1)).mean()
-
-
-class Prompts:
-    """Prompt embeddings and target of each training sample: (1, P, C), (1, C, h, w), (1, 4h, 4w). Made once where they fit."""
-
-    def __init__(self, segmenter: Segmenter, count: int):
-        side = 4 * segmenter.sam.prompt_encoder.image_embedding_size[0]
-        self._segmenter, self._keep = segmenter, count * side * side * 4 <= REMEMBERED
-        self._made: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
+    def __init__(self, model: Model, count: int):
+        self._model, self._count = model, count
+        self._made: dict[int, tuple[Tensor, ...]] = {}
 
     @property
     def known(self) -> frozenset[int]:
-        """The samples whose prompts are made: without them, no sample need be read for its features alone."""
+        """The samples whose examples are made: without them, no sample need be read for its features alone."""
         return frozenset(self._made)
 
-    def of(self, k: int, sample: Sample | None) -> tuple[Tensor, Tensor, Tensor]:
+    def of(self, k: int, sample) -> tuple[Tensor, ...]:
         if k in self._made:
             return self._made[k]
-        item = self._segmenter.item(sample)
-        made = item.sparse, item.dense, target(self._segmenter, item)[None]
-        if self._keep:
+        made = self._model.example(sample)
+        if self._count * sum(part.nbytes for part in made) <= REMEMBERED:
             self._made[k] = made
         return made
 
@@ -79,19 +57,19 @@ def orders(seed: int, count: int, epochs: int) -> list[list[int]]:
 class _Reading(Sequence):
     """Reads samples where it is asked, in this process or in a loader's; for those in `known` nothing is read."""
 
-    def __init__(self, samples: Sequence[Sample], known: Container[int]):
+    def __init__(self, samples: Sequence[Any], known: Container[int]):
         self._samples, self._known = samples, known
 
     def __len__(self) -> int:
         return len(self._samples)
 
-    def __getitem__(self, k: int) -> Example:
+    def __getitem__(self, k: int) -> Numbered:
         return k, None if k in self._known else self._samples[k]
 
 
 def loaded(
-    samples: Sequence[Sample], batches: list[list[int]], loaders: int, known: Container[int] = ()
-) -> Iterator[list[Example]]:
+    samples: Sequence[Any], batches: list[list[int]], loaders: int, known: Container[int] = ()
+) -> Iterator[list[Numbered]]:
     """Batches of samples, in order; read ahead by `loaders` processes where there are any. None for those in `known`."""
     reading = _Reading(samples, known)
     if loaders == 0:
@@ -111,11 +89,11 @@ def _not_finite(loss: Tensor, parts: Sequence[Tensor | None], names: Iterable[st
 
 
 def train(
-    segmenter: Segmenter,
-    samples: Sequence[Sample],
+    model: Model,
+    samples: Sequence[Any],
     training: Training,
     seed: int,
-    features: Sequence[Tensor] | None = None,
+    features: Sequence[tuple[Tensor, tuple[Tensor, ...]]] | None = None,
     step: Callable[[int], None] = lambda done: None,
     workers: int = 1,
     options: Options = AS_USUAL,
@@ -123,39 +101,38 @@ def train(
 ) -> list[float]:
     """Train whatever asks for a gradient. Returns the mean loss of each epoch.
 
-    `features` of the samples, where the encoder is frozen: it is then never run. The order of the images comes from `seed`
+    `features`, site and rest of each sample, where the encoder is frozen: it is then never run. The order of the images comes from `seed`
     alone, and a batch is always cut into the same micro-batches, so the result does not depend on `workers` or on
     `options.loaders`. The model stays in eval mode throughout. With a `state`, every epoch but the last is kept there, and a
     call after a kill goes on from it to the same weights; `step` is told of the epochs that are done already.
     Raises RunFailed where the loss is not finite, saying where.
     """
-    parameters = {name: p for name, p in segmenter.sam.named_parameters() if p.requires_grad}
+    parameters = {name: p for name, p in model.network.named_parameters() if p.requires_grad}
     optimiser = torch.optim.Adam(parameters.values(), lr=training.learning_rate, weight_decay=training.weight_decay)
     begun = time.perf_counter() - (state.seconds() if state else 0.0)
     losses = state.load(parameters, optimiser) if state else []
     if losses:
         log.info("training goes on after epoch %d of %d", len(losses), training.epochs)
         step(len(losses) * len(samples))
-    prompts = Prompts(segmenter, len(samples))
+    examples = Examples(model, len(samples))
 
-    def gradients(share: list[Example]) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+    def gradients(share: list[Numbered]) -> tuple[Tensor, tuple[Tensor | None, ...]]:
         if features is None:
-            embeddings = segmenter.encode(torch.stack([segmenter.pixels(sample.image) for _, sample in share]))
+            encoded = model.encode(torch.stack([model.pixels(sample.image) for _, sample in share]))
         else:
-            embeddings = torch.stack([features[k].to(segmenter.device) for k, _ in share])
-        sparse, dense, targets = (torch.cat(parts) for parts in zip(*(prompts.of(k, sample) for k, sample in share)))
-        with segmenter.autocast():
-            logits, _ = decode(segmenter.sam, embeddings, sparse, dense, SINGLE)
-        loss = dice_ce(logits[:, 0].float(), targets)
+            sites, rests = zip(*(features[k] for k, _ in share))
+            stacked = (torch.stack(parts).to(model.device) for parts in zip(*rests))
+            encoded = Encoded(torch.stack(sites).to(model.device), tuple(stacked))
+        loss = model.loss(encoded, tuple(torch.cat(parts) for parts in zip(*(examples.of(k, sample) for k, sample in share))))
         return loss.detach(), torch.autograd.grad(loss, tuple(parameters.values()), allow_unused=True)
 
     turns = orders(seed, len(samples), training.epochs)
-    lean = checkpointed(segmenter.sam) if options.activation_checkpointing and features is None else nullcontext()
+    lean = checkpointed(model.network) if options.activation_checkpointing and features is None else nullcontext()
     with lean:
         for epoch in range(len(losses), training.epochs):
             turn, total = turns[epoch], 0.0
             batches = [turn[k : k + training.batch] for k in range(0, len(turn), training.batch)]
-            known = prompts.known if features is not None else ()
+            known = examples.known if features is not None else ()
             for batch in loaded(samples, batches, options.loaders, known):
                 shares = [batch[k : k + options.micro_batch] for k in range(0, len(batch), options.micro_batch)]
                 optimiser.zero_grad(set_to_none=True)
@@ -163,7 +140,7 @@ def train(
                     if what := _not_finite(loss, parts, parameters):
                         names = ", ".join(samples[k].id for k, _ in share)
                         cure = "look at these images and at what the method adds"
-                        cure = "try --precision float32" if segmenter.precision != "float32" else cure
+                        cure = "try --precision float32" if model.precision != "float32" else cure
                         raise RunFailed(f"{what} in epoch {epoch + 1} on {names}; {cure}")
                     total += float(loss) * len(share)
                     for parameter, part in zip(parameters.values(), parts):

@@ -425,9 +425,9 @@ def test_frozen_encoder_may_be_read_from_memory(name):
     for kept in (False, True):
         segmenter, attachment = attached(name)
         with torch.no_grad():
-            features = [segmenter.encode(segmenter.pixels(s.image)[None])[0] for s in samples] if kept else None
+            features = [segmenter.encode(segmenter.pixels(s.image)[None]).of(0) for s in samples] if kept else None
         train(segmenter, samples, training, seed=0, features=features)
-        weights.append({n: p.detach() for n, p in segmenter.sam.named_parameters() if n in attachment.names})
+        weights.append({n: p.detach() for n, p in segmenter.network.named_parameters() if n in attachment.names})
     for n in weights[0]:
         torch.testing.assert_close(weights[0][n], weights[1][n], atol=1e-4, rtol=1e-3)
 

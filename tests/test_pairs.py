@@ -89,5 +89,5 @@ def test_no_shorter_way_where_something_would_be_left_out():
     assert segmenter.pair_scorer([], []) is None
     segmenter = Segmenter(sam_mini.build())
     assert segmenter.pair_scorer([], []) is not None
-    segmenter.sam.mask_decoder.transformer.layers[0].norm4.register_forward_hook(lambda *_: None)
+    segmenter.network.mask_decoder.transformer.layers[0].norm4.register_forward_hook(lambda *_: None)
     assert segmenter.pair_scorer([], []) is None

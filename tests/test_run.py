@@ -207,7 +207,7 @@ def test_a_failed_run_leaves_its_record(place, monkeypatch):
 def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(place, monkeypatch):
     import torch
 
-    monkeypatch.setattr("benchmarks.train.dice_ce", lambda logits, truth: logits.sum() * torch.nan)
+    monkeypatch.setattr("benchmarks.backbones.sam.dice_ce", lambda logits, truth: logits.sum() * torch.nan)
     assert run(place, "decoder") == 1
     assert "the loss is nan in epoch 1 on train-" in found(place)["decoder"].error
 
@@ -222,7 +222,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(place, monkeypat
         (["--task", "camo", "--method", "base", "--backbone", "sam-mni"], "did you mean sam-mini"),
         (["--task", "camo", "--method", "base", "--protocol", "mini-v2"], "did you mean mini-v1"),
         (["--task", "camo", "--method", "base", "--dataset", "camo-mini", "--backbone", "sam-vit-b"], "choose both from one"),
-        (["--task", "medical", "--method", "base", "--protocol", "paper-v1"], "no data for this task"),
+        (["--task", "depth", "--method", "base", "--backbone", "sam-mini"], "choose from: dino-mini"),
         (["--task", "camo", "--method", "base", "--seeds", "0,0"], "--seeds must differ"),
         (["--task", "camo", "--method", "base", "--seeds", "x"], "--seeds takes whole numbers"),
         (["--task", "camo", "--method", "base", "--limit", "0"], "--limit must be at least 1"),

@@ -11,6 +11,7 @@ from segment_anything import SamPredictor
 from benchmarks.backbones import sam_mini
 from benchmarks.backbones.sam import AMBIGUITY, SINGLE, Segmenter
 from benchmarks.backbones.upsampled import above_zero, phases, tiles, whole
+from benchmarks.catalog import BEST_OF_THREE
 from benchmarks.data.samples import Sample, interior_point
 from benchmarks.data.synthetic import scene
 
@@ -34,11 +35,11 @@ def shaped(height: int, width: int) -> Sample:
 @pytest.mark.parametrize("size", [(128, 128), (96, 128), (300, 211), (61, 47)])
 def test_masks_equal_those_of_the_library_predictor(segmenter, size):
     sample = shaped(*size)
-    predictor = SamPredictor(segmenter.sam)
+    predictor = SamPredictor(segmenter.network)
     predictor.set_image(sample.image)
     point = np.array([interior_point(sample.mask)])
     with torch.inference_mode():
-        features = segmenter.encode(segmenter.pixels(sample.image)[None])
+        features = segmenter.encode(segmenter.pixels(sample.image)[None]).site
         item = segmenter.item(sample)
         torch.testing.assert_close(features, predictor.get_image_embedding(), atol=1e-5, rtol=1e-4)
         for tokens, many in ((SINGLE, False), (AMBIGUITY, True)):
@@ -51,14 +52,14 @@ def test_masks_equal_those_of_the_library_predictor(segmenter, size):
             if many:
                 best = masks[scores.argmax()]
                 wanted = (best & sample.mask).sum() / max(1, (best | sample.mask).sum())
-                assert segmenter.best_of_three(features, item)[0] == pytest.approx(wanted, abs=2e-3)
+                assert segmenter.controls(features, item)[BEST_OF_THREE]["miou"][0] == pytest.approx(wanted, abs=2e-3)
 
 
 def test_bfloat16_stays_near_float32(segmenter):
     sample = shaped(128, 128)
-    half = Segmenter(segmenter.sam, precision="bfloat16")
+    half = Segmenter(segmenter.network, precision="bfloat16")
     with torch.inference_mode():
-        one, two = (s.encode(s.pixels(sample.image)[None]) for s in (segmenter, half))
+        one, two = (s.encode(s.pixels(sample.image)[None]).site for s in (segmenter, half))
         assert one.dtype == two.dtype == torch.float32
         assert (one - two).abs().max() < 0.05 * one.abs().max()
 
@@ -78,7 +79,7 @@ def test_scores_with_and_without_a_full_size_map_are_one(segmenter):
     sample = shaped(128, 128)
     item = segmenter.item(sample)
     with torch.inference_mode():
-        features = segmenter.encode(segmenter.pixels(sample.image)[None]) + 0.3 * torch.randn(8, 64, 16, 16)
+        features = segmenter.encode(segmenter.pixels(sample.image)[None]).site + 0.3 * torch.randn(8, 64, 16, 16)
         logits, _ = segmenter.logits(features, item)
         masks = segmenter.full_size(logits, item)[:, 0] > 0
         wanted = (masks & item.truth).sum((1, 2)) / (masks | item.truth).sum((1, 2)).clamp(min=1)

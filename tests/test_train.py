@@ -21,11 +21,12 @@ from benchmarks.catalog import METHODS
 from benchmarks.data.samples import Sample
 from benchmarks.data.synthetic import scene
 from benchmarks.errors import RunFailed, UsageError
+from benchmarks.losses import dice_ce
 from benchmarks.memory import checkpointed
 from benchmarks.methods import freeze
 from benchmarks.options import Options
 from benchmarks.protocols import Training
-from benchmarks.train import dice_ce, loaded, orders, train
+from benchmarks.train import loaded, orders, train
 from benchmarks.train_state import TrainState
 
 ROOT = Path(__file__).parents[1]
@@ -48,14 +49,14 @@ def attached(name: str) -> Segmenter:
 def trained(name: str, samples: list[Sample], training: Training = TRAINING, **how) -> tuple[list[float], dict]:
     segmenter = attached(name)
     losses = train(segmenter, samples, training, 7, **how)
-    return losses, {n: p.detach().clone() for n, p in segmenter.sam.named_parameters() if p.requires_grad}
+    return losses, {n: p.detach().clone() for n, p in segmenter.network.named_parameters() if p.requires_grad}
 
 
 def gradients(name: str, samples: list[Sample], **how) -> dict[str, torch.Tensor]:
     """Of one step with all samples in its batch."""
     segmenter = attached(name)
     train(segmenter, samples, replace(TRAINING, epochs=1, batch=len(samples)), 7, **how)
-    return {n: p.grad for n, p in segmenter.sam.named_parameters() if p.grad is not None}
+    return {n: p.grad for n, p in segmenter.network.named_parameters() if p.grad is not None}
 
 
 def assert_close(found: dict, wanted: dict) -> None:
@@ -101,19 +102,19 @@ def test_activation_checkpointing_remembers_less():
     def remembered() -> int:
         sizes = []
         with torch.autograd.graph.saved_tensors_hooks(lambda t: sizes.append(t.nbytes) or t, lambda t: t):
-            segmenter.sam.image_encoder(image).sum()
+            segmenter.network.image_encoder(image).sum()
         return sum(sizes)
 
     plain = remembered()
-    with checkpointed(segmenter.sam):
+    with checkpointed(segmenter.network):
         assert remembered() < plain / 4
     assert remembered() == plain
-    with pytest.raises(ZeroDivisionError), checkpointed(segmenter.sam):
+    with pytest.raises(ZeroDivisionError), checkpointed(segmenter.network):
         raise ZeroDivisionError
-    assert not any("forward" in vars(m) for m in segmenter.sam.modules())
-    block = segmenter.sam.image_encoder.blocks[0]
+    assert not any("forward" in vars(m) for m in segmenter.network.modules())
+    block = segmenter.network.image_encoder.blocks[0]
     block.forward = mine = lambda x: x  # as a method may have it
-    with checkpointed(segmenter.sam):
+    with checkpointed(segmenter.network):
         assert block.forward is not mine
     assert block.forward is mine
 
@@ -134,8 +135,10 @@ def test_loaders_read_in_order(samples):
 
 def test_frozen_parts_stay_in_eval_mode_and_out_of_the_graph(samples):
     segmenter, seen = attached("decoder"), []
-    segmenter.sam.image_encoder.register_forward_hook(lambda module, _, out: seen.append((module.training, out.requires_grad)))
-    train(segmenter, samples, TRAINING, 0, step=lambda _: seen.append((segmenter.sam.training, False)))
+    segmenter.network.image_encoder.register_forward_hook(
+        lambda module, _, out: seen.append((module.training, out.requires_grad))
+    )
+    train(segmenter, samples, TRAINING, 0, step=lambda _: seen.append((segmenter.network.training, False)))
     assert len(seen) == 3 * (3 + 3) and set(seen) == {(False, False)}
 
 
@@ -199,7 +202,7 @@ def test_what_cannot_be_gone_on_from_is_begun_anew(samples, tmp_path, damage, ca
 def test_a_loss_that_is_not_finite_says_where(samples):
     broken = [*samples[:2], Sample("train-bad", samples[2].image, samples[2].mask), *samples[3:]]
     segmenter = attached("decoder")
-    features = [torch.full((64, 16, 16), torch.inf if s.id == "train-bad" else 0.1) for s in broken]
+    features = [(torch.full((64, 16, 16), torch.inf if s.id == "train-bad" else 0.1), ()) for s in broken]
     with pytest.raises(RunFailed, match="^the loss is nan in epoch 1 on .*train-bad.*; look at these images"):
         train(segmenter, broken, TRAINING, 7, features=features)
 
@@ -210,15 +213,15 @@ def test_a_gradient_that_is_not_finite_stops_it_too(samples, monkeypatch):
     def loss(logits, truth):
         return dice_ce(logits, truth) + (logits - logits).sum().abs().sqrt()  # nought, but its gradient is not a number
 
-    monkeypatch.setattr("benchmarks.train.dice_ce", loss)
+    monkeypatch.setattr("benchmarks.backbones.sam.dice_ce", loss)
     segmenter = attached("decoder")
-    before = {n: p.clone() for n, p in segmenter.sam.named_parameters()}
+    before = {n: p.clone() for n, p in segmenter.network.named_parameters()}
     segmenter.precision = "bfloat16"
     with pytest.raises(
         RunFailed, match="^the gradient of mask_decoder.* is not finite in epoch 1 on train-.*; try --precision float32"
     ):
         train(segmenter, samples, TRAINING, 7)
-    assert all(torch.equal(p, before[n]) for n, p in segmenter.sam.named_parameters())
+    assert all(torch.equal(p, before[n]) for n, p in segmenter.network.named_parameters())
 
 
 def test_with_features_at_hand_each_image_is_read_once(samples):
@@ -231,7 +234,7 @@ def test_with_features_at_hand_each_image_is_read_once(samples):
 
     segmenter = attached("decoder")
     with torch.no_grad():
-        features = [segmenter.encode(segmenter.pixels(s.image)[None])[0] for s in samples]
+        features = [segmenter.encode(segmenter.pixels(s.image)[None]).of(0) for s in samples]
     losses = train(segmenter, Counted(samples), TRAINING, 7, features)
     assert Counted.read == 5
     assert losses == train(attached("decoder"), samples, TRAINING, 7, features, options=Options(loaders=1))
@@ -244,13 +247,12 @@ def test_options_that_cannot_be():
 
 
 def test_targets_cover_what_the_mask_covers(samples):
-    from benchmarks.train import target
 
     segmenter = attached("base")
     mask = torch.zeros(60, 100, dtype=torch.bool)
     mask[10:40, 30:90] = True
     item = segmenter.item(Sample("a", torch.zeros(60, 100, 3, dtype=torch.uint8).numpy(), mask.numpy()))
-    made = target(segmenter, item)
+    made = segmenter.target(item)
     assert made.shape == (64, 64) and float(made.min()) == 0 and float(made.max()) == 1
     # 100 x 60 becomes 128 x 77 pixels and 64 x 38.5 tokens' pixels; what lies below is padding.
     assert float(made[39:].abs().sum()) == 0

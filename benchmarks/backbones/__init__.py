@@ -6,11 +6,17 @@ import importlib
 import json
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from benchmarks.catalog import Backbone
+from benchmarks.catalog import CLASSIFICATION, Backbone, Task
 from benchmarks.errors import MissingData
 from benchmarks.files import home, sha256
 
+if TYPE_CHECKING:
+    from benchmarks.backbones.model import Model
+    from benchmarks.protocols import Protocol
+
+RANDOM = "random weights, seed 0"
 SHIPPED = Path(__file__).parent / "checkpoints"
 
 
@@ -31,6 +37,8 @@ def command(backbone: Backbone) -> str:
 
 def lacking(backbone: Backbone) -> str | None:
     """None where the weights' file is there, else what to do. The content is checked when it is loaded."""
+    if backbone.weights.random:
+        return None
     path = checkpoint(backbone)
     if path.is_file():
         return None
@@ -39,8 +47,11 @@ def lacking(backbone: Backbone) -> str | None:
     return f"weights of {backbone.name}: run: {command(backbone)} (downloads {backbone.weights.url} to {path})"
 
 
-def verified_checkpoint(backbone: Backbone) -> tuple[Path, str]:
-    """The weights' file and its sha256, checked. Raises MissingData for a missing or damaged file."""
+def verified_checkpoint(backbone: Backbone) -> tuple[Path | None, str]:
+    """The weights' file and its sha256, checked; None and what they are for random ones. Raises MissingData for a missing or
+    damaged file."""
+    if backbone.weights.random:
+        return None, RANDOM
     if reason := lacking(backbone):
         raise MissingData(reason)
     path = checkpoint(backbone)
@@ -74,6 +85,24 @@ def build(backbone: Backbone, weights: Path | None):
             state = torch.load(weights, map_location="cpu", weights_only=True)
         model.load_state_dict(module.convert(state) if hasattr(module, "convert") else state)
     return model
+
+
+def as_model(
+    backbone: Backbone, network, task: Task, protocol: Protocol, device: str = "cpu", precision: str = "float32"
+) -> Model:
+    """The network, adapted or not, as a run of a task needs it."""
+    if backbone.family == "sam":
+        from benchmarks.backbones.sam import Segmenter
+
+        return Segmenter(network, device=device, precision=precision, metrics=task.metrics)
+    if backbone.family == "sam2":
+        from benchmarks.backbones.sam2 import Segmenter2
+
+        return Segmenter2(network, device=device, precision=precision, metrics=task.metrics)
+    from benchmarks.backbones.dinov2 import Classifier, DepthModel
+
+    kind = Classifier if task.kind == CLASSIFICATION else DepthModel
+    return kind(network, protocol, task.metrics, device, precision)
 
 
 @lru_cache(maxsize=8)

@@ -12,9 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.backbones import sam_pairs, sam_reassociated
+from benchmarks.backbones.model import Encoded, Model
 from benchmarks.backbones.sam_decode import decode
 from benchmarks.backbones.upsampled import above_zero, phases, whole
+from benchmarks.catalog import BEST_OF_THREE
 from benchmarks.data.samples import Sample, interior_point
+from benchmarks.losses import dice_ce
+from benchmarks.metrics import masks
 from benchmarks.metrics.iou import iou
 
 SINGLE = slice(0, 1)  # mask token 0: the decoder's answer with multimask_output=False
@@ -39,43 +43,42 @@ class Item:
         return self.in_phases[factor]
 
 
-class Segmenter:
-    """A Sam on a device. Preprocessing, prompts and postprocessing are the library's `SamPredictor`'s.
+class Segmenter(Model):
+    """A Sam on a device. Preprocessing, prompts and postprocessing are the library's `SamPredictor`'s."""
 
-    precision "float32", or "bfloat16": autocast around encoder and decoder, scores in float32.
-    """
+    objective = "miou"
 
-    def __init__(self, sam, device: str = "cpu", precision: str = "float32"):
+    def __init__(self, network, device: str = "cpu", precision: str = "float32", metrics: tuple[str, ...] = ("miou",)):
         from segment_anything.utils.transforms import ResizeLongestSide
 
-        self.sam, self.device, self.precision = sam.to(device), torch.device(device), precision
-        self._resize = ResizeLongestSide(sam.image_encoder.img_size)
+        super().__init__(network, device, precision)
+        self.metrics = metrics
+        self._resize = ResizeLongestSide(network.image_encoder.img_size)
         with torch.no_grad():
-            self._position = self.sam.prompt_encoder.get_dense_pe()[0].contiguous()
-
-    def autocast(self):
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+            self._position = self.network.prompt_encoder.get_dense_pe()[0].contiguous()
 
     def pixels(self, image: np.ndarray) -> Tensor:
         """The encoder's input (3, S, S) of an image (H, W, 3) uint8: longest side resized to S, normalised, padded."""
         resized = torch.as_tensor(self._resize.apply_image(image), device=self.device).permute(2, 0, 1)
-        return self.sam.preprocess(resized[None].float())[0]
+        return self.network.preprocess(resized[None].float())[0]
 
-    def encode(self, pixels: Tensor) -> Tensor:
-        """Features (B, C, h, w), float32, of inputs (B, 3, S, S): the site of a swap."""
+    def encode(self, pixels: Tensor) -> Encoded:
+        """Features (B, C, h, w) of inputs (B, 3, S, S); the decoder reads nothing else of the encoder."""
         with self.autocast():
-            return self.sam.image_encoder(pixels).float()
+            return Encoded(self.network.image_encoder(pixels).float())
 
-    def item(self, sample: Sample) -> Item:
+    def item(self, sample: Sample, rest: tuple[Tensor, ...] = ()) -> Item:
         """The sample's prompt, one positive interior click, through the (always frozen) prompt encoder; and its truth."""
         size = sample.image.shape[:2]
         click = self._resize.apply_coords(np.array([interior_point(sample.mask)], dtype=np.float64), size)
         points = torch.as_tensor(click, dtype=torch.float32, device=self.device)[None]
         labels = torch.ones(1, 1, dtype=torch.int, device=self.device)
         with torch.no_grad():
-            sparse, dense = self.sam.prompt_encoder(points=(points, labels), boxes=None, masks=None)
+            sparse, dense = self.network.prompt_encoder(points=(points, labels), boxes=None, masks=None)
         truth = torch.as_tensor(sample.mask, device=self.device)
-        return Item(sample.id, sparse, dense, truth, self._resize.get_preprocess_shape(*size, self.sam.image_encoder.img_size))
+        return Item(
+            sample.id, sparse, dense, truth, self._resize.get_preprocess_shape(*size, self.network.image_encoder.img_size)
+        )
 
     def logits(
         self, features: Tensor, item: Item, tokens: slice = SINGLE, iou_scores: bool = False, tiled: bool = False
@@ -85,19 +88,21 @@ class Segmenter:
         `tiled` gives them as (B, T, 4, 4, h, w), see `benchmarks.backbones.upsampled`.
         """
         with self.autocast():
-            logits, scores = decode(self.sam, features, item.sparse, item.dense, tokens, iou_scores, True, tiled, self._position)
+            logits, scores = decode(
+                self.network, features, item.sparse, item.dense, tokens, iou_scores, True, tiled, self._position
+            )
         return logits.float(), scores
 
     def full_size(self, logits: Tensor, item: Item) -> Tensor:
         """Logits (B, T, H, W) at the image's own resolution: `Sam.postprocess_masks`. A mask is where they are above 0."""
         if self._factor(item):
             return F.interpolate(logits, item.input_size, mode="bilinear", align_corners=False)
-        return self.sam.postprocess_masks(logits, item.input_size, tuple(item.truth.shape))
+        return self.network.postprocess_masks(logits, item.input_size, tuple(item.truth.shape))
 
     def _factor(self, item: Item) -> int | None:
         """How many times larger the image is than its logits, where there is nothing to crop and nothing to resize twice: the
         library's second interpolation is then the identity. None where there is, or where it is no whole number."""
-        size, low = self.sam.image_encoder.img_size, 4 * self.sam.prompt_encoder.image_embedding_size[0]
+        size, low = self.network.image_encoder.img_size, 4 * self.network.prompt_encoder.image_embedding_size[0]
         fits = item.input_size == tuple(item.truth.shape) == (size, size) and size % low == 0
         return size // low if fits else None
 
@@ -116,22 +121,55 @@ class Segmenter:
     ) -> Callable[[Tensor, int], Tensor] | None:
         """A function of candidates (B, K, 2) and an image's number: `score` of that image's features (C, h, w) replaced so, by
         a shorter way, equal up to rounding. None where there is none: in half precision, or with layers not the library's."""
-        if self.precision != "float32" or not sam_reassociated.possible(self.sam.mask_decoder):
+        if self.precision != "float32" or not sam_reassociated.possible(self.network.mask_decoder):
             return None
 
         @lru_cache(maxsize=workers + 1)  # each is at one image, and one of them may have begun the next
         def prepared(image: int) -> sam_pairs.FirstLayer:
             item = items[image]
-            return sam_pairs.prepare(self.sam, features[image].to(self.device), item.sparse, item.dense, self._position)
+            return sam_pairs.prepare(self.network, features[image].to(self.device), item.sparse, item.dense, self._position)
 
         def score(pairs: Tensor, image: int) -> Tensor:
             size = self._position.shape[-2:]
-            return self._overlap(sam_pairs.decode_pairs(self.sam, prepared(image), pairs, SINGLE, size), items[image])
+            return self._overlap(sam_pairs.decode_pairs(self.network, prepared(image), pairs, SINGLE, size), items[image])
 
         return score
 
+    def measures(self, site: Tensor, item: Item, all_metrics: bool = True) -> dict[str, Tensor]:
+        """mIoU (B,) of features (B, C, h, w), and with `all_metrics` the task's others."""
+        if not all_metrics or self.metrics == ("miou",):
+            return {"miou": self.score(site, item)}
+        logits = self.logits(site, item, tiled=True)[0]
+        full = self.full_size(whole(logits), item)[:, 0]
+        found = masks.measures(full, item.truth, self.metrics)
+        return {**found, "miou": self._overlap(logits, item)}  # of the very masks that a search scores
+
     def best_of_three(self, features: Tensor, item: Item) -> Tensor:
-        """IoU (B,) of the ambiguity mask that the model itself scores best: the control for `base`."""
+        """Logits (B, H, W) of the ambiguity mask that the model itself scores best: the control for `base`."""
         logits, scores = self.logits(features, item, AMBIGUITY, iou_scores=True)
         chosen = logits[torch.arange(len(logits)), scores.argmax(1)][:, None]
-        return iou(self.full_size(chosen, item)[:, 0] > 0, item.truth)
+        return self.full_size(chosen, item)[:, 0]
+
+    def controls(self, site: Tensor, item: Item) -> dict[str, dict[str, Tensor]]:
+        return {BEST_OF_THREE: {"miou": iou(self.best_of_three(site, item) > 0, item.truth)}}
+
+    def example(self, sample: Sample) -> tuple[Tensor, Tensor, Tensor]:
+        """Prompt embeddings (1, P, C) and (1, C, h, w), and the target (1, 4h, 4w)."""
+        item = self.item(sample)
+        return item.sparse, item.dense, self.target(item)[None]
+
+    def target(self, item: Item) -> Tensor:
+        """The truth (4h, 4w) as the decoder's low-resolution mask should be: area-averaged, 0..1, zero in the padding."""
+        size = self.network.image_encoder.img_size
+        # On the CPU: not every device averages over areas that do not divide.
+        resized = F.interpolate(item.truth[None, None].cpu().float(), item.input_size, mode="area")
+        padded = F.pad(resized, (0, size - item.input_size[1], 0, size - item.input_size[0]))
+        low = 4 * self.network.prompt_encoder.image_embedding_size[0]
+        return F.interpolate(padded, (low, low), mode="area")[0, 0].to(self.device)
+
+    def loss(self, encoded: Encoded, examples: tuple[Tensor, ...]) -> Tensor:
+        """Dice + cross-entropy of the low-resolution single mask."""
+        sparse, dense, targets = examples
+        with self.autocast():
+            logits, _ = decode(self.network, encoded.site, sparse, dense, SINGLE)
+        return dice_ce(logits[:, 0].float(), targets)

@@ -12,6 +12,9 @@ log = logging.getLogger("benchmarks")
 EXAMPLES = """examples:
   python -m benchmarks run --task camo --method dora+swap
   python -m benchmarks run --task medical --method base+swap --seeds all
+  python -m benchmarks run --task depth --method lora+swap                 DINOv2's kind: tokens and a linear head
+  python -m benchmarks run --task camo --method base+swap --backbone sam2-mini
+  python -m benchmarks run --task natural --dataset coco --backbone sam-vit-l --method base+swap       a cell of the paper
   python -m benchmarks run --task camo --method lora+swap --dry-run        only say what would be done
   python -m benchmarks run --task camo --method base --limit 20            a quick look; kept off the boards
   python -m benchmarks run --task camo --method my/file.py:MyMethod+swap   a method of your own, see README"""
@@ -21,7 +24,7 @@ def register(commands) -> None:
     p = commands.add_parser(
         "run", help="run a method on a task", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    p.add_argument("--task", required=True, help="natural, medical, camo")
+    p.add_argument("--task", required=True, help="natural, medical, camo, depth, classification")
     p.add_argument(
         "--method", required=True, help="a method, with or without +swap (see: list), or your own: path/to/file.py:MyMethod"
     )
@@ -29,7 +32,7 @@ def register(commands) -> None:
         "--protocol", default="auto", help="auto (default): paper-v1 where its data and weights are here, else mini-v1"
     )
     p.add_argument("--dataset", help="one dataset of the task; default: its first under the protocol")
-    p.add_argument("--backbone", help="default: the protocol's first")
+    p.add_argument("--backbone", help="default: the task's own under the protocol (see: show TASK)")
     p.add_argument("--seeds", default="0", help='comma-separated, or "all" for the protocol\'s own (default: 0)')
     p.add_argument("--limit", type=int, metavar="N", help="at most N test images; marks the record, which no board then shows")
     common.add_flags(p)

@@ -53,7 +53,9 @@ def _entry(name: str) -> None:
             if key != "name":
                 print(f"  {key}: {json.dumps(value) if isinstance(value, (dict, list, tuple)) else value}")
         if kind == "protocol":
-            print(f"  hash: {entry.hash}")
+            for task in TASKS:
+                of = entry.for_task(TASKS.get(task))
+                print(f"  {task}: hash {of.hash[:8]}, metric {of.metric}, loss {of.training.loss}, {json.dumps(of.rules)}")
         print()
 
 

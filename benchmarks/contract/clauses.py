@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 
 import torch
 
-from benchmarks.catalog import METHODS, SWAP, TASKS
+from benchmarks.catalog import BACKBONES, METHODS, SWAP, TASKS
 from benchmarks.contract.trial import Broken, Trial, some
 from benchmarks.plan import Plan, Request, plan
 from benchmarks.protocols import PROTOCOLS
@@ -69,12 +69,12 @@ def _declared(trial: Trial) -> str:
     names = attachment.names
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise Broken(f"declared twice, in `own` or `besides`: {some(twice)}")
-    asking = {name for name, p in segmenter.sam.named_parameters() if p.requires_grad}
+    asking = {name for name, p in segmenter.network.named_parameters() if p.requires_grad}
     if wrong := sorted(asking ^ set(names)):
         raise Broken(f"declared or asking for a gradient, but not both: {some(wrong)}")
-    sizes = {name: p.numel() for name, p in segmenter.sam.named_parameters()}
+    sizes = {name: p.numel() for name, p in segmenter.network.named_parameters()}
     own = sum(sizes[name] for name in attachment.own)
-    for counted, model in ((before, "the bare model"), (trial.method.count(segmenter.sam), "the model it is attached to")):
+    for counted, model in ((before, "the bare model"), (trial.method.count(segmenter.network), "the model it is attached to")):
         if counted != own:
             raise Broken(
                 f"count says {counted:,} of {model}, but the {len(attachment.own)} tensors of `own` hold {own:,} parameters: "
@@ -113,7 +113,7 @@ def _repeats(trial: Trial) -> str:
     segmenter, attachment = trial.attached()
     torch.manual_seed(torch.initial_seed() + 1)  # training may not depend on where a generator of the process stands
     trial.fit(segmenter, trial.plan.train_ids)
-    now = dict(segmenter.sam.named_parameters())
+    now = dict(segmenter.network.named_parameters())
     if wrong := [name for name, tensor in trial.training.weights.items() if not torch.equal(tensor, now[name])]:
         raise Broken(
             f"the same training gives other weights the second time: {some(wrong)}; a killed run could not go on to the same "
@@ -144,7 +144,7 @@ def _artefact(trial: Trial) -> str:
         return "nothing is trained, and nothing is kept"
     segmenter, attachment = trial.workbench.model(trial.name)
     kept = trial.workbench.trained()
-    path, trained = kept.files["weights.safetensors"], dict(segmenter.sam.named_parameters())
+    path, trained = kept.files["weights.safetensors"], dict(segmenter.network.named_parameters())
     saved = load_file(path)
     if wrong := sorted(saved.keys() ^ set(attachment.names)):
         raise Broken(f"in the artefact or declared, but not both: {some(wrong)}")
@@ -170,7 +170,7 @@ def _swap(trial: Trial) -> str:
     from chanswap import SAM, Swap, applied, apply, remove
 
     segmenter, _ = trial.attached()
-    sam, swap = segmenter.sam, Swap([(0, 1), (5, 9)], channels=trial.backbone.channels)
+    sam, swap = segmenter.network, Swap([(0, 1), (5, 9)], channels=trial.backbone.channels)
     state = {name: tensor.clone() for name, tensor in sam.state_dict().items()}
     plain = trial.outputs(segmenter)
 
@@ -231,7 +231,7 @@ def _disjoint(trial: Trial) -> str:
     plans = [
         plan(Request(task, trial.name + SWAP, protocol.name, device="cpu"), seed)
         for task, of in TASKS.items()
-        if protocol.name in of.datasets
+        if BACKBONES.get(of.backbones[protocol.name]).family not in trial.method.skips
         for seed in protocol.seeds
     ]
     return disjoint(plans)
@@ -260,7 +260,7 @@ def _precision(trial: Trial) -> str:
             found = {**trial.outputs(segmenter), "score": trial.score(segmenter)}
         except Exception as error:
             raise Broken(f"{precision}: {in_a_line(error, trial.name)}") from error
-        if wrong := [name for name, p in segmenter.sam.named_parameters() if not torch.isfinite(p).all()]:
+        if wrong := [name for name, p in segmenter.network.named_parameters() if not torch.isfinite(p).all()]:
             raise Broken(f"{precision}: not finite after a step: {some(wrong)}")
         if wrong := [what for what, value in found.items() if not torch.isfinite(value).all()]:
             raise Broken(f"{precision}: not finite: {', '.join(wrong)}")

@@ -8,9 +8,8 @@ import numpy as np
 import torch
 
 from benchmarks.backbones.sam import Segmenter
-from benchmarks.catalog import SWAP
+from benchmarks.catalog import BEST_OF_THREE, SWAP
 from benchmarks.data.samples import Sample, interior_point
-from benchmarks.stages import BEST_OF_THREE
 from chanswap import Swap, random_swap
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ def recomputed(trial: Trial) -> dict[str, list[Score]]:
     p, name = trial.plan, trial.name
     chosen = Swap(trial.record.search.pairs, channels=p.backbone.channels)
     draws = [random_swap(p.backbone.channels, len(chosen), 1000 * p.seed + k) for k in range(p.protocol.random_draws)]
-    adapted, base = SamPredictor(trial.restored(p.seed).sam), SamPredictor(Segmenter(trial.bare()).sam)
+    adapted, base = SamPredictor(trial.restored(p.seed).network), SamPredictor(Segmenter(trial.bare()).network)
     made: dict[str, list[Score]] = {}
     for sample in (trial.place.images[i] for i in p.test_ids):
         base.set_image(sample.image)

@@ -86,14 +86,14 @@ class Trial:
     def outputs(self, segmenter: Segmenter) -> dict[str, Tensor]:
         """All that the model says of one image: features (1, C, h, w), logits of the four masks (1, 4, 4h, 4w), IoU (1, 4)."""
         with torch.inference_mode():
-            features = segmenter.encode(segmenter.pixels(self.sample.image)[None])
+            features = segmenter.encode(segmenter.pixels(self.sample.image)[None]).site
             logits, scores = segmenter.logits(features, segmenter.item(self.sample), ALL_MASKS, iou_scores=True)
         return {"features": features, "mask logits": logits, "predicted IoU": scores}
 
     def score(self, segmenter: Segmenter) -> Tensor:
         """The metric (1,) of that image, as an evaluation asks for it."""
         with torch.inference_mode():
-            features = segmenter.encode(segmenter.pixels(self.sample.image)[None])
+            features = segmenter.encode(segmenter.pixels(self.sample.image)[None]).site
             return segmenter.score(features, segmenter.item(self.sample))
 
     @cached_property
@@ -104,10 +104,10 @@ class Trial:
     def leaves(self) -> tuple[str, ...]:
         """What the outputs' gradient would flow into: names, or for a tensor that the model has not registered its shape."""
         segmenter, _ = self.attached()
-        item, name_of = segmenter.item(self.sample), {id(p): name for name, p in segmenter.sam.named_parameters()}
+        item, name_of = segmenter.item(self.sample), {id(p): name for name, p in segmenter.network.named_parameters()}
         with torch.enable_grad():
-            features = segmenter.encode(segmenter.pixels(self.sample.image)[None])
-            ends = decode(segmenter.sam, features, item.sparse, item.dense, ALL_MASKS, iou=True)
+            features = segmenter.encode(segmenter.pixels(self.sample.image)[None]).site
+            ends = decode(segmenter.network, features, item.sparse, item.dense, ALL_MASKS, iou=True)
         found = [name_of.get(id(leaf), f"an unregistered tensor of shape {tuple(leaf.shape)}") for leaf in _leaves(ends)]
         return tuple(sorted(found))
 
@@ -115,7 +115,7 @@ class Trial:
     def training(self) -> Watched:
         """The training of the small run, by the suite's own loop."""
         p, (segmenter, attachment) = self.plan, self.attached()
-        names, sam = set(attachment.names), segmenter.sam
+        names, sam = set(attachment.names), segmenter.network
         before = {name: tensor.clone() for name, tensor in _tensors(sam)}
         largest, in_training, asking = dict.fromkeys(attachment.names, 0.0), set(), set()
 
@@ -141,7 +141,7 @@ class Trial:
         samples, features = data.load(self.plan.dataset, "train", ids), None
         if not self.method.trains_encoder:
             with torch.no_grad():
-                features = [segmenter.encode(segmenter.pixels(sample.image)[None])[0] for sample in samples]
+                features = [segmenter.encode(segmenter.pixels(sample.image)[None]).of(0) for sample in samples]
         return train(segmenter, samples, self.plan.protocol.training, self.plan.seed, features, look)
 
     @cached_property
@@ -162,7 +162,7 @@ class Trial:
         segmenter, attachment = self.attached(seed)
         saved = load_file(self.workbench.trained().files["weights.safetensors"]) if attachment.names else {}
         with torch.no_grad():
-            for name, parameter in segmenter.sam.named_parameters():
+            for name, parameter in segmenter.network.named_parameters():
                 if name in saved:
                     parameter.copy_(saved[name])
         return segmenter
