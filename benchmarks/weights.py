@@ -19,7 +19,7 @@ def pin(backbone: Backbone) -> Pin:
 
 def fetch(backbone: Backbone) -> Path:
     """Download the weights to their place, held against the catalog's sha256. Raises MissingData, UsageError for shipped ones."""
-    _refuse_shipped(backbone)
+    _refuse_others(backbone)
     by_hand = f"python -m benchmarks weights add {backbone.name} FILE"
     return download(backbone.weights.url, backbones.checkpoint(backbone), pin(backbone), by_hand)
 
@@ -29,7 +29,7 @@ def add(backbone: Backbone, path: Path) -> Path:
 
     Raises MissingData where it is not there or not the pinned file, UsageError for weights that come with the package.
     """
-    _refuse_shipped(backbone)
+    _refuse_others(backbone)
     source = _find(backbone, Path(path).expanduser())
     if reason := faults(source, pin(backbone)):
         raise MissingData(f"{source} is not {backbone.weights.file}: {reason}; run: {backbones.command(backbone)}")
@@ -66,8 +66,11 @@ def _find(backbone: Backbone, path: Path) -> Path:
     return found[0].resolve()
 
 
-def _refuse_shipped(backbone: Backbone) -> None:
+def _refuse_others(backbone: Backbone) -> None:
+    """Weights that come with the package, or that are random on purpose, have no file to bring here."""
     if backbone.weights.shipped:
         raise UsageError(
             f"the weights of {backbone.name} come with the package; check them: python -m benchmarks weights verify {backbone.name}"
         )
+    if backbone.weights.random or not backbone.weights.url:
+        raise UsageError(f"{backbone.name} has no published weights; see: python -m benchmarks weights list")

@@ -11,7 +11,7 @@ EXAMPLES = """examples:
   python -m benchmarks weights add sam-vit-b ~/sam_vit_b_01ec64.pth    take a file you have (or a folder that holds it)
   python -m benchmarks weights verify                              hold every file that is here against its sha256
 
-Files go to $CHANSWAP_HOME/weights, and are taken only with the sha256 that the catalog pins. None is ever unpickled."""
+Files go to $CHANSWAP_HOME/weights, and are taken only with the sha256 that the catalog pins. No code in them is ever run."""
 
 
 def register(commands) -> None:
@@ -81,7 +81,7 @@ def _verify(chosen: list | None) -> int:
     for backbone in chosen or [b for _, b in BACKBONES.items() if backbones.lacking(b) is None]:
         try:
             path, found = backbones.verified_checkpoint(backbone)
-            print(f"ok    {backbone.name}: {path}, sha256 {found}")
+            print(f"ok    {backbone.name}: {path}, sha256 {found}" if path else f"ok    {backbone.name}: {found}")
         except MissingData as error:
             wrong += 1
             print(f"FAULT {backbone.name}: {error}")
