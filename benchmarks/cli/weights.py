@@ -8,7 +8,7 @@ from pathlib import Path
 EXAMPLES = """examples:
   python -m benchmarks weights list                                every backbone: its file, its size, whether it is here
   python -m benchmarks weights fetch sam-vit-b                     download it; a stopped download goes on where it stopped
-  python -m benchmarks weights add sam-vit-b ~/sam_vit_b_01ec64.pth    take a file you have (or a folder that holds it)
+  python -m benchmarks weights add sam-vit-b ~/Downloads           take the file you have, named or in a folder
   python -m benchmarks weights verify                              hold every file that is here against its sha256
 
 Files go to $CHANSWAP_HOME/weights, and are taken only with the sha256 that the catalog pins. No code in them is ever run."""
