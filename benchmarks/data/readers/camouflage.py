@@ -54,9 +54,7 @@ def _train(name: str, root: Path, prefix: str) -> Pairing:
     bundle = None if (root / "train").is_dir() else _bundle(root, "TrainDataset", "TrainValDataset")
     if bundle:
         start = _PREFIX[name]
-        return Pairing(
-            bundle / IMAGES, bundle / MASKS, lambda s: "train" if s.lower().startswith(start) else None, prefix
-        )
+        return Pairing(bundle / IMAGES, bundle / MASKS, lambda s: "train" if s.lower().startswith(start) else None, prefix)
     return Pairing(root / "train" / IMAGES, root / "train" / MASKS, lambda s: "train", prefix)
 
 

@@ -21,6 +21,8 @@ class Isic16(PairReader):
 
     def pairings(self, root: Path) -> list[Pairing]:
         return [
-            Pairing(root / FOLDER.format(part, "Data"), root / FOLDER.format(part, "GroundTruth"), lambda _, s=split: s, ending=ENDING)
+            Pairing(
+                root / FOLDER.format(part, "Data"), root / FOLDER.format(part, "GroundTruth"), lambda _, s=split: s, ending=ENDING
+            )
             for split, part in PARTS.items()
         ]

@@ -13,7 +13,7 @@ def make(name: str, sizes: dict[str, int]) -> PairReader:
 
 
 def split_of(stem: str) -> str:
-    """"test" for a fifth of all stems, "train" for the others; it does not depend on which other files there are."""
+    """ "test" for a fifth of all stems, "train" for the others; it does not depend on which other files there are."""
     return "test" if int(hashlib.sha256(stem.encode()).hexdigest(), 16) % 5 == 0 else "train"
 
 

@@ -31,7 +31,9 @@ class PerSeg(PairReader):
 
     def structure(self, root: Path) -> list[str]:
         found = len(self.pairings(root))
-        return super().structure(root) + ([] if found == OBJECTS else [f"perseg: {found} objects, the official set has {OBJECTS}"])
+        return super().structure(root) + (
+            [] if found == OBJECTS else [f"perseg: {found} objects, the official set has {OBJECTS}"]
+        )
 
 
 def _split(stem: str) -> str:
