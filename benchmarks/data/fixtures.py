@@ -23,7 +23,7 @@ def write(name: str, root: Path, train: Sequence[AnySample], test: Sequence[AnyS
 
     Ids are replaced by names of the layout. Images are PNG where the layout allows it (busi, nyuv2, cifar), else JPEG of quality
     95; masks are exact but for kvasir's, which are JPEG. Masks must not be empty for coco and busi, which leave those out.
-    For chameleon the training samples go, in turn, to cod10k and camo beside `root`. Raises UsageError for an unknown name.
+    For chameleon the training samples go to camo, the first half, and cod10k beside `root`. Raises UsageError for an unknown name.
     """
     if name not in _WRITERS:
         raise UsageError(f"no fixture of {name}; known: {', '.join(_WRITERS)}")
@@ -54,7 +54,7 @@ def _camouflage(name: str, root: Path, splits: dict) -> None:
         for k, sample in enumerate(samples):
             place, own = root, name
             if name == "chameleon" and split == "train":
-                own = ("cod10k", "camo")[k >= (len(samples) + 1) // 2]
+                own = ("camo", "cod10k")[k >= (len(samples) + 1) // 2]
                 place = root.parent / own
             stem = {"camo": "camourflage_{:05d}", "cod10k": "COD10K-CAM-1-Aquatic-1-{:05d}", "chameleon": "animal-{:d}"}[
                 own
