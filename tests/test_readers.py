@@ -108,3 +108,31 @@ def test_coco_takes_the_largest_that_is_no_crowd(tmp_path):
     ids = reader("coco").ids(tmp_path, "test")
     assert ids == ["val2017/000000000001"]
     assert reader("coco").load(tmp_path, "test", ids)[0].mask.sum() == 128
+
+
+def test_busi_unites_masks_and_leaves_out_empty_ones(tmp_path):
+    from PIL import Image
+
+    write("busi", tmp_path, made("busi", 3, 0), made("busi", 2, 1))
+    first, second = reader("busi").ids(tmp_path, "train")[:2]
+    folder = tmp_path / "Dataset_BUSI_with_GT" / "benign"
+    extra, empty = np.zeros((48, 56), np.uint8), np.zeros((48, 56), np.uint8)
+    extra[40:44, 40:44] = 255
+    Image.fromarray(extra).save(folder / f"{first[6:]}_mask_1.png")
+    Image.fromarray(empty).save(folder / f"{second[6:]}_mask.png")
+    ids = reader("busi").ids(tmp_path, "train")
+    assert len(ids) == 2 and second not in ids
+    assert reader("busi").load(tmp_path, "train", [first])[0].mask.sum() == 128 + 16
+
+
+def test_voc_takes_the_largest_instance_and_void_is_background(tmp_path):
+    from PIL import Image
+
+    write("voc", tmp_path, made("voc", 1, 0), made("voc", 1, 1))
+    objects = np.full((48, 56), 255, np.uint8)
+    objects[:, :30], objects[:5, :5], objects[10:20, 10:20] = 0, 1, 2
+    picture = Image.fromarray(objects)
+    picture.putpalette(list(range(256)) * 3)
+    picture.save(tmp_path / "VOCdevkit" / "VOC2012" / "SegmentationObject" / "2008_000000.png")
+    mask = reader("voc").load(tmp_path, "test", ["test/2008_000000"])[0].mask
+    assert np.array_equal(mask, objects == 2)
