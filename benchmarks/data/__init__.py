@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from pathlib import Path
 
 from benchmarks.catalog import Dataset
-from benchmarks.data.samples import Sample
+from benchmarks.data.samples import DepthSample, LabelSample, Sample
+from benchmarks.files import home
 from benchmarks.protocols import Protocol
 from benchmarks.records import hash_of
 
@@ -15,6 +17,8 @@ def lacking(dataset: Dataset) -> str | None:
     """None where the dataset is on this machine, else what to do."""
     if dataset.source == "generated":
         return None
+    if dataset.source == "official":
+        return _reader(dataset).lacking(_root(dataset))
     from benchmarks.data.folder import lacking as folder_lacking
 
     return folder_lacking(dataset.name)
@@ -25,18 +29,23 @@ def ids(dataset: Dataset, split: str, protocol: Protocol) -> list[str]:
     if dataset.source == "generated":
         count = protocol.train_images if split == "train" else protocol.test_images
         return [f"{split}-{k:05d}" for k in range(count)]
-    from benchmarks.data.folder import ids as folder_ids
+    if dataset.source == "official":
+        found = _reader(dataset).ids(_root(dataset), split)
+    else:
+        from benchmarks.data.folder import ids as folder_ids
 
-    found = folder_ids(dataset.name, split)
+        found = folder_ids(dataset.name, split)
     return found[: protocol.train_images if split == "train" else protocol.test_images]
 
 
-def load(dataset: Dataset, split: str, wanted: list[str]) -> Sequence[Sample]:
+def load(dataset: Dataset, split: str, wanted: list[str]) -> Sequence[Sample | DepthSample | LabelSample]:
     """The samples of these ids, in this order; images are decoded when they are looked at. Raises MissingData."""
     if dataset.source == "generated":
         from benchmarks.data.generated import load as generated_load
 
         return generated_load(dataset.name, split, wanted)
+    if dataset.source == "official":
+        return _reader(dataset).load(_root(dataset), split, wanted)
     from benchmarks.data.folder import load as folder_load
 
     return folder_load(dataset.name, split, wanted)
@@ -54,6 +63,18 @@ def identity(dataset: Dataset) -> str:
         from benchmarks.data.manifests import manifest
 
         return hash_of({name: split["sha256"] for name, split in manifest(dataset.name)["splits"].items()})
+    if dataset.source == "official":
+        return hash_of(_reader(dataset).files(_root(dataset)))
     from benchmarks.data.folder import sizes
 
     return hash_of(sizes(dataset.name))
+
+
+def _root(dataset: Dataset) -> Path:
+    return home() / "data" / dataset.name
+
+
+def _reader(dataset: Dataset):
+    from benchmarks.data.readers import reader
+
+    return reader(dataset.name)

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
+from benchmarks.data import decode
 from benchmarks.data.samples import Sample
 from benchmarks.errors import MissingData
 from benchmarks.files import home
 
 IMAGES, MASKS = "Imgs", "GT"  # the folder names of the camouflage sets' own archives
 _ENDINGS = {".jpg", ".jpeg", ".png", ".bmp"}
-THRESHOLD = 127  # JPEG masks are grey at the border; the benchmark's own code thresholds at half
 
 
 def root(name: str) -> Path:
@@ -69,21 +67,8 @@ class Folder(Sequence):
 
     def __getitem__(self, k: int) -> Sample:
         row = self._table[k]
-        image = _decode(row["image"]["path"], "RGB")
-        mask = _decode(row["mask"]["path"], "L") > THRESHOLD
-        if mask.shape != image.shape[:2]:
-            raise MissingData(f"{row['mask']['path']}: mask of {mask.shape[::-1]} for an image of {image.shape[1::-1]} pixels")
+        image, mask = decode.pair(row["image"]["path"], [row["mask"]["path"]])
         return Sample(row["id"], image, mask)
-
-
-def _decode(path: str, mode: str) -> np.ndarray:
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(path) as file:
-            return np.array(ImageOps.exif_transpose(file).convert(mode))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise MissingData(f"{path} cannot be read as an image ({error}); replace the file") from None
 
 
 def _files(name: str, split: str, part: str) -> dict[str, Path]:

@@ -1,0 +1,102 @@
+"""COCO 2017: `{train2017,val2017}/*.jpg` and `annotations/instances_{train,val}2017.json`.
+
+One object an image: the instance with the largest `area` that is no crowd. Images without one are left out.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from pathlib import Path
+
+from benchmarks.data import decode, rle
+from benchmarks.data.readers.base import Reader, few, walk
+from benchmarks.data.samples import Sample
+from benchmarks.errors import MissingData
+
+FOLDERS = {"train": "train2017", "test": "val2017"}
+LISTED = {"train": 118_287, "test": 5_000}  # images in the published lists, with an object or without
+
+
+def make(name: str, sizes: dict[str, int]) -> Reader:
+    return Coco(name, sizes)
+
+
+def annotations(root: Path, split: str) -> Path:
+    return root / "annotations" / f"instances_{FOLDERS[split]}.json"
+
+
+class Coco(Reader):
+    def lacking(self, root: Path) -> str | None:
+        gone = [p for s in FOLDERS for p in (root / FOLDERS[s], annotations(root, s)) if not p.exists()]
+        return self.missing(gone[0]) if gone else None
+
+    def parts(self, root: Path) -> list[Path]:
+        return [p for s in FOLDERS for p in (root / FOLDERS[s], annotations(root, s))]
+
+    def ids(self, root: Path, split: str) -> list[str]:
+        return list(self._index(root, split)[1])
+
+    def sample(self, root: Path, split: str):
+        index = self._index(root, split)[1]
+
+        def make(name: str) -> Sample:
+            if name not in index:
+                raise MissingData(f"coco: no image {name} in {root}; {self.remedy()}")
+            file, segmentation, height, width = index[name]
+            picture = decode.image(root / FOLDERS[split] / file)
+            try:
+                mask = rle.decode(segmentation, height, width)
+            except (ValueError, KeyError, TypeError) as error:
+                raise MissingData(f"{annotations(root, split)}: {name}: {error}; {self.remedy()}") from None
+            if mask.shape != picture.shape[:2]:
+                raise MissingData(
+                    f"{name}: mask of {mask.shape[::-1]} for an image of {picture.shape[1::-1]} pixels; {self.remedy()}"
+                )
+            return Sample(name, picture, mask)
+
+        return make
+
+    def structure(self, root: Path) -> list[str]:
+        faults = []
+        for split, folder in FOLDERS.items():
+            try:
+                listed = self._index(root, split)[0]
+            except MissingData as error:
+                faults.append(str(error))
+                continue
+            there = {f.name for f in walk(root / folder)}
+            if gone := sorted(listed - there):
+                faults.append(f"{folder}: {len(gone)} listed images are missing: {few(gone)}")
+            if stray := sorted(there - listed):
+                faults.append(f"{folder}: {len(stray)} stray files: {few(stray)}")
+            if len(listed) != LISTED[split]:
+                faults.append(f"coco/{split}: {len(listed)} images listed, the official list has {LISTED[split]}")
+        return faults
+
+    def _index(self, root: Path, split: str):
+        if reason := self.lacking(root):
+            raise MissingData(reason)
+        path = annotations(root, split)
+        try:
+            return _read(path, path.stat().st_mtime_ns, FOLDERS[split])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise MissingData(f"{path} cannot be read ({error!r}); {self.remedy()}") from None
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path, changed: int, folder: str) -> tuple[set[str], dict[str, tuple]]:
+    """All file names listed, and by id, sorted, (file name, segmentation, height, width) of the largest object."""
+    content = json.loads(path.read_text())
+    images = {i["id"]: i for i in content["images"]}
+    largest: dict[int, dict] = {}
+    for entry in content["annotations"]:
+        known = largest.get(entry["image_id"])
+        if not entry.get("iscrowd") and entry["image_id"] in images and (known is None or entry["area"] > known["area"]):
+            largest[entry["image_id"]] = entry
+    index = {}
+    for key in sorted(largest, key=lambda k: images[k]["file_name"]):
+        image = images[key]
+        name = f"{folder}/{Path(image['file_name']).stem}"
+        index[name] = image["file_name"], largest[key]["segmentation"], image["height"], image["width"]
+    return {i["file_name"] for i in content["images"]}, index
