@@ -136,3 +136,9 @@ def test_voc_takes_the_largest_instance_and_void_is_background(tmp_path):
     picture.save(tmp_path / "VOCdevkit" / "VOC2012" / "SegmentationObject" / "2008_000000.png")
     mask = reader("voc").load(tmp_path, "test", ["test/2008_000000"])[0].mask
     assert np.array_equal(mask, objects == 2)
+
+
+def test_a_compressed_code_is_read():
+    # 6 zeros, 1 one, 5 zeros, then the difference +2 from one: 3 ones; and a number of two characters, 40 = 8 + 32.
+    assert rle.uncompress("6152") == [6, 1, 5, 3]
+    assert rle.uncompress("X1") == [40]
