@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
 
-from benchmarks.catalog import CLASSIFICATION, DEPTH, SEGMENTATION, Task
+from benchmarks.catalog import CLASSIFICATION, DEPTH, SEGMENTATION, TASKS, Dataset, Task
 from benchmarks.errors import UsageError
 from benchmarks.records import hash_of
 from benchmarks.registry import Registry
@@ -153,6 +153,11 @@ PROTOCOLS.add(
         test_images=500,
     ),
 )
+
+
+def rules_of(dataset: Dataset) -> Protocol:
+    """The protocol that a dataset belongs to, as it is for the dataset's task."""
+    return PROTOCOLS.get(dataset.protocol).for_task(TASKS.get(dataset.task))
 
 
 def choose(name: str, prepared: dict[str, str | None]) -> tuple[Protocol, str]:

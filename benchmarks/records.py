@@ -94,6 +94,7 @@ class Search(_Part):
     """How the swap was found. Gains are against the unswapped model, on the search set and on the test set."""
 
     strategy: str
+    objective: str = Field("miou", description="what the search scores are")
     images: list[str] = Field(description="ids of the search set, disjoint from the test set")
     channels: int
     pairs: list[tuple[int, int]] = Field(description="the chosen swap, (redundant, effective), 0-based; empty: none helped")

@@ -109,7 +109,6 @@ def _encode_prompts(sam, points, labels):
 
 def _loss(sam, batch, prompts, device):
     import torch
-    import torch.nn.functional as F
 
     from benchmarks.backbones.sam_decode import decode
 
@@ -118,7 +117,15 @@ def _loss(sam, batch, prompts, device):
     features = sam.image_encoder((images - mean) / std).repeat_interleave(prompts, dim=0)
     sparse, dense = _encode_prompts(sam, points.float(), labels)
     logits, scores = decode(sam, features, sparse, dense, slice(0, 4), iou=True)
-    logits, scores = logits.float(), scores.float()
+    return mask_loss(logits.float(), scores.float(), masks, boxes)
+
+
+def mask_loss(logits, scores, masks, boxes):
+    """The loss, and the mean IoU of the single mask, of logits (B, 4, h, w) and predicted IoU (B, 4); masks (B, 128, 128), boxes
+    (B,): which prompts are boxes."""
+    import torch
+    import torch.nn.functional as F
+
     target = F.interpolate(masks[:, None].float(), size=logits.shape[-2:], mode="area").expand_as(logits)
     p = logits.sigmoid()
     entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")

@@ -9,8 +9,10 @@ from io import BytesIO
 
 import numpy as np
 
+from benchmarks.catalog import CLASSIFICATION, DATASETS, DEPTH, TASKS
+from benchmarks.data import synthetic_classes, synthetic_depth
 from benchmarks.data.manifests import manifest
-from benchmarks.data.samples import Sample
+from benchmarks.data.samples import DepthSample, LabelSample, Sample
 from benchmarks.data.synthetic import GENERATOR_VERSION, SIZE, scene
 from benchmarks.errors import MissingData
 from benchmarks.files import home, write_atomically
@@ -20,22 +22,27 @@ log = logging.getLogger(__name__)
 
 
 class Generated(Sequence):
-    """Samples of a split, decoded from two packed arrays."""
+    """Samples of a split, decoded from two packed arrays. `kind` is the task's."""
 
-    def __init__(self, names: list[str], images: np.ndarray, masks: np.ndarray):
-        self._names, self._images, self._masks = names, images, masks
+    def __init__(self, kind: str, names: list[str], images: np.ndarray, truths: np.ndarray):
+        self._kind, self._names, self._images, self._truths = kind, names, images, truths
 
     def __len__(self) -> int:
         return len(self._names)
 
-    def __getitem__(self, k: int) -> Sample:
-        return Sample(self._names[k], self._images[k], np.unpackbits(self._masks[k]).reshape(SIZE, SIZE).astype(bool))
+    def __getitem__(self, k: int) -> Sample | DepthSample | LabelSample:
+        name, image, truth = self._names[k], self._images[k], self._truths[k]
+        if self._kind == DEPTH:
+            return DepthSample(name, image, truth.astype(np.float32) / 1000)
+        if self._kind == CLASSIFICATION:
+            return LabelSample(name, image, int(truth))
+        return Sample(name, image, np.unpackbits(truth).reshape(SIZE, SIZE).astype(bool))
 
 
-def digest(images: np.ndarray, masks: np.ndarray) -> str:
-    """The sha256 of a split: all image bytes, then all masks, eight pixels a byte."""
+def digest(images: np.ndarray, truths: np.ndarray) -> str:
+    """The sha256 of a split: all image bytes, then all truths as `generate` gives them, 16-bit numbers low byte first."""
     total = hashlib.sha256(images.tobytes())
-    total.update(masks.tobytes())
+    total.update(truths.astype(truths.dtype.newbyteorder("<")).tobytes())
     return total.hexdigest()
 
 
@@ -61,19 +68,32 @@ def load(dataset: str, split: str, wanted: list[str]) -> Generated:
         except OSError as error:
             log.warning("the generated images could not be kept (%s); they are made again next time", error)
     rows = [int(name.removeprefix(f"{split}-")) for name in wanted]
-    return Generated(list(wanted), arrays[0][rows], arrays[1][rows])
+    return Generated(_kind(dataset), list(wanted), arrays[0][rows], arrays[1][rows])
 
 
 def generate(dataset: str, split: str, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Images (n, 128, 128, 3) uint8 and packed masks (n, 2048) uint8 of a split."""
-    domain = dataset.removesuffix("-mini")
-    images, masks = np.empty((count, SIZE, SIZE, 3), np.uint8), np.empty((count, SIZE * SIZE // 8), np.uint8)
+    """Images (n, 128, 128, 3) uint8 of a split, and the truths: packed masks (n, 2048) uint8, depths (n, 128, 128) uint16 in
+    millimetres, or classes (n,) uint8."""
+    kind, domain = _kind(dataset), dataset.removesuffix("-mini")
+    images, truths = [], []
     with progress(f"generate {dataset} {split}", count, "images") as bar:
         for k in range(count):
-            made = scene(domain, split, k)
-            images[k], masks[k] = made.image, np.packbits(made.target)
+            if kind == DEPTH:
+                image, truth = synthetic_depth.picture(split, k)
+            elif kind == CLASSIFICATION:
+                image, label = synthetic_classes.picture(split, k)
+                truth = np.uint8(label)
+            else:
+                made = scene(domain, split, k)
+                image, truth = made.image, np.packbits(made.target)
+            images.append(image)
+            truths.append(truth)
             bar.step()
-    return images, masks
+    return np.stack(images), np.stack(truths)
+
+
+def _kind(dataset: str) -> str:
+    return TASKS.get(DATASETS.get(dataset).task).kind
 
 
 def _read(path, expected: str):

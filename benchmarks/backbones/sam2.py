@@ -1,0 +1,131 @@
+"""`Segmenter2`: a SAM 2 as a run needs it: image -> embedding and high-resolution maps -> masks -> measures.
+
+A swap acts on the image embedding alone. The two high-resolution maps that the decoder also reads go past it: they are an image's
+`rest`, and versions of one image share them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from benchmarks.backbones.model import Encoded, Model
+from benchmarks.catalog import BEST_OF_THREE
+from benchmarks.data.samples import Sample, interior_point
+from benchmarks.losses import dice_ce
+from benchmarks.metrics import masks
+from benchmarks.metrics.iou import iou
+
+
+@dataclass(frozen=True)
+class Item:
+    """All that scoring needs of a sample but its embedding: prompt embeddings (1, P, C) and (1, C, h, w), truth (H, W) bool, and
+    the high-resolution maps (1, c, 4h, 4w) and (1, 2c, 2h, 2w)."""
+
+    id: str
+    sparse: Tensor
+    dense: Tensor
+    truth: Tensor
+    high: tuple[Tensor, ...]
+
+
+class Segmenter2(Model):
+    """A SAM2Base on a device. Preprocessing, prompts and postprocessing are the library's `SAM2ImagePredictor`'s."""
+
+    objective = "miou"
+
+    def __init__(self, network, device: str = "cpu", precision: str = "float32", metrics: tuple[str, ...] = ("miou",)):
+        from sam2.utils.transforms import SAM2Transforms
+
+        super().__init__(network, device, precision)
+        self.metrics = metrics
+        self._transforms = SAM2Transforms(resolution=network.image_size, mask_threshold=0.0)
+        with torch.no_grad():
+            self._position = network.sam_prompt_encoder.get_dense_pe()
+
+    def pixels(self, image: np.ndarray) -> Tensor:
+        """The encoder's input (3, S, S) of an image (H, W, 3) uint8: resized to a square, normalised."""
+        return self._transforms(np.ascontiguousarray(image)).to(self.device)
+
+    def encode(self, pixels: Tensor) -> Encoded:
+        """Embeddings (B, C, h, w) of inputs (B, 3, S, S) as `SAM2ImagePredictor` makes them, and the high-resolution maps."""
+        with self.autocast():
+            *high, embedding = self.network.forward_image(pixels)["backbone_fpn"]
+            if self.network.directly_add_no_mem_embed:
+                embedding = embedding + self.network.no_mem_embed.view(1, -1, 1, 1)
+        return Encoded(embedding.float(), tuple(part.float() for part in high))
+
+    def item(self, sample: Sample, rest: tuple[Tensor, ...] = ()) -> Item:
+        """The sample's prompt, one positive interior click, through the (always frozen) prompt encoder; and its truth."""
+        size = sample.mask.shape
+        click = torch.tensor([[interior_point(sample.mask)]], dtype=torch.float32, device=self.device)
+        points = self._transforms.transform_coords(click, normalize=True, orig_hw=size)
+        labels = torch.ones(1, 1, dtype=torch.int, device=self.device)
+        with torch.no_grad():
+            sparse, dense = self.network.sam_prompt_encoder(points=(points, labels), boxes=None, masks=None)
+        truth = torch.as_tensor(sample.mask, device=self.device)
+        return Item(sample.id, sparse, dense, truth, tuple(part[None].to(self.device) for part in rest))
+
+    def logits(self, site: Tensor, item: Item, multimask: bool = False) -> tuple[Tensor, Tensor]:
+        """Low-resolution logits (B, T, 4h, 4w) and predicted IoU (B, T) of embeddings (B, C, h, w) by the library's decoder.
+
+        Without `multimask` T is 1: the library's answer, which is one of the three masks where the single one is not stable.
+        """
+        count = len(site)
+        with self.autocast():
+            logits, scores, _, _ = self.network.sam_mask_decoder(
+                image_embeddings=site,
+                image_pe=self._position,
+                sparse_prompt_embeddings=item.sparse.expand(count, -1, -1),
+                dense_prompt_embeddings=item.dense.expand(count, -1, -1, -1),
+                multimask_output=multimask,
+                repeat_image=False,
+                high_res_features=[part.expand(count, -1, -1, -1) for part in item.high],  # views: nothing is copied
+            )
+        return logits.float(), scores.float()
+
+    def full_size(self, logits: Tensor, item: Item) -> Tensor:
+        """Logits (B, T, H, W) at the image's own resolution. A mask is where they are above 0."""
+        return F.interpolate(logits, tuple(item.truth.shape), mode="bilinear", align_corners=False)
+
+    def score(self, site: Tensor, item: Item) -> Tensor:
+        """IoU (B,) of the single mask of embeddings (B, C, h, w)."""
+        return iou(self.full_size(self.logits(site, item)[0], item)[:, 0] > 0, item.truth)
+
+    def measures(self, site: Tensor, item: Item, all_metrics: bool = True) -> dict[str, Tensor]:
+        """mIoU (B,) of embeddings (B, C, h, w), and with `all_metrics` the task's others."""
+        full = self.full_size(self.logits(site, item)[0], item)[:, 0]
+        return masks.measures(full, item.truth, self.metrics if all_metrics else ("miou",))
+
+    def controls(self, site: Tensor, item: Item) -> dict[str, dict[str, Tensor]]:
+        """Of three masks for the click the one that the model itself scores best."""
+        logits, scores = self.logits(site, item, multimask=True)
+        chosen = logits[torch.arange(len(logits)), scores.argmax(1)][:, None]
+        return {BEST_OF_THREE: {"miou": iou(self.full_size(chosen, item)[:, 0] > 0, item.truth)}}
+
+    def example(self, sample: Sample) -> tuple[Tensor, Tensor, Tensor]:
+        """Prompt embeddings (1, P, C) and (1, C, h, w), and the target (1, 4h, 4w): the truth, area-averaged, 0..1."""
+        item = self.item(sample)
+        square = (self.network.image_size,) * 2
+        low = 4 * self.network.sam_image_embedding_size
+        # On the CPU: not every device averages over areas that do not divide.
+        resized = F.interpolate(item.truth[None, None].cpu().float(), square, mode="area")
+        return item.sparse, item.dense, F.interpolate(resized, (low, low), mode="area")[0].to(self.device)
+
+    def loss(self, encoded: Encoded, examples: tuple[Tensor, ...]) -> Tensor:
+        """Dice + cross-entropy of the low-resolution mask of token 0."""
+        sparse, dense, targets = examples
+        with self.autocast():
+            logits, *_ = self.network.sam_mask_decoder.predict_masks(
+                image_embeddings=encoded.site,
+                image_pe=self._position,
+                sparse_prompt_embeddings=sparse,
+                dense_prompt_embeddings=dense,
+                repeat_image=False,
+                high_res_features=list(encoded.rest),
+            )
+        return dice_ce(logits[:, 0].float(), targets)
