@@ -264,7 +264,7 @@ for _backbone in (
         "benchmarks.backbones.dino_mini:build",
         128,
         128,
-        16,
+        8,
         Weights("dino-mini.safetensors", None, shipped=True),
     ),
 ):

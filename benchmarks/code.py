@@ -24,7 +24,7 @@ PARTS = (
     "benchmarks/memory.py",
     "benchmarks/parallel.py",
 )
-LIBRARIES = ("torch", "segment-anything", "sam2", "timm", "peft", "numpy", "scipy", "pysodmetrics")
+LIBRARIES = ("torch", "segment-anything", "sam2", "timm", "peft", "numpy", "scipy")
 
 
 @lru_cache(maxsize=4)

@@ -1,13 +1,13 @@
 """`dino-mini`: a vision transformer small enough to ship, of timm's own class and DINOv2's build.
 
-128 x 128 pixels in, patches of 8 pixels, so a CLS token and 16 x 16 patch tokens; width 128, 6 blocks with layer scale. It has no
+128 x 128 pixels in, patches of 16 pixels, so a CLS token and 8 x 8 patch tokens; width 128, 6 blocks with layer scale. It has no
 head: a run trains the linear one of its task.
 """
 
 from __future__ import annotations
 
 IMAGE_SIZE = 128
-PATCH = 8
+PATCH = 16
 WIDTH = 128
 DEPTH = 6
 HEADS = 4

@@ -3,7 +3,7 @@
     python -m benchmarks.backbones.pretrain_dino_mini
 
 The CLS token learns to tell the shape and the texture of an object apart (two questions, not the 15 classes of `classes-mini`), the
-patch tokens the mean log depth of their 8 x 8 pixels and the share that the object covers; all by linear heads that are thrown
+patch tokens the mean log depth of their pixels; all by linear heads that are thrown
 away. Pictures are of the split `pretrain`, which no task uses. It ends after `--minutes` and writes a safetensors file and a card.
 """
 
@@ -39,7 +39,7 @@ def _augmented(rng, image: np.ndarray) -> tuple[np.ndarray, bool]:
 
 
 def _batch(rng, classes: list, depths: list, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Images (2 count, 3, 128, 128), first of objects, then of rooms; labels (count,); log depth (count, 16, 16)."""
+    """Images (2 count, 3, 128, 128), first of objects, then of rooms; labels (count,); log depth (count, 8, 8)."""
     images, labels, logs = [], [], []
     for k in rng.integers(len(classes), size=count):
         image, label = classes[k]
@@ -50,7 +50,7 @@ def _batch(rng, classes: list, depths: list, count: int) -> tuple[Tensor, Tensor
         image, depth = depths[k]
         image, flip = _augmented(rng, image)
         images.append(image)
-        mean = np.log(depth.astype(np.float32) / 1000).reshape(GRID, 8, GRID, 8).mean((1, 3))
+        mean = np.log(depth.astype(np.float32) / 1000).reshape(GRID, dino_mini.PATCH, GRID, dino_mini.PATCH).mean((1, 3))
         logs.append(mean[:, ::-1].copy() if flip else mean)
     pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2) / 255
     pixels = (pixels - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
@@ -106,14 +106,14 @@ def main() -> None:
         with torch.no_grad():
             torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - min(0.998, step / (step + 10)))
         running = 0.99 * running + 0.01 * np.array([float(loss.detach()) for loss in losses])
-        if step % 200 == 0:
+        if step % 100 == 0:
             shown = ", ".join(f"{x:.3f}" for x in running / (1 - 0.99**step))
             print(f"step {step} ({share:.0%}) texture, shape, depth: {shown}", flush=True)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     save_file({k: v.contiguous() for k, v in average.state_dict().items()}, args.out)
     card = {
         "name": "dino-mini",
-        "architecture": "timm's VisionTransformer: 128 px, patches of 8, width 128, 6 blocks, 4 heads, layer scale",
+        "architecture": "timm's VisionTransformer: 128 px, patches of 16, width 128, 6 blocks, 4 heads, layer scale",
         "parameters": sum(p.numel() for p in average.parameters()),
         "trained_on": "generated pictures of classes and of rooms (split pretrain, generator version 1), nothing else",
         "made": {

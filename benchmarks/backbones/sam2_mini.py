@@ -14,6 +14,7 @@ WIDTH = 24  # of the first stage; each of the three that follow doubles it
 STAGES = (1, 1, 3, 1)
 GLOBAL_BLOCKS = (3, 4)  # in the third stage, whose 16 x 16 tokens are the image embedding
 WINDOWS = (8, 4, 8, 8)  # tokens
+HEADS = 4  # of the decoder
 
 
 def build():
@@ -41,7 +42,7 @@ def build():
         fpn_top_down_levels=[2, 3],
         fpn_interp_model="nearest",
     )
-    return SAM2Base(
+    model = SAM2Base(
         image_encoder=ImageEncoder(scalp=1, trunk=trunk, neck=neck),
         memory_attention=torch.nn.Identity(),
         memory_encoder=torch.nn.Identity(),
@@ -50,11 +51,14 @@ def build():
         backbone_stride=STRIDE,
         directly_add_no_mem_embed=True,
         use_high_res_features_in_sam=True,
-        iou_prediction_use_sigmoid=True,
         # as sam2.build_sam sets it for SAM2ImagePredictor
         sam_mask_decoder_extra_args={
             "dynamic_multimask_via_stability": True,
             "dynamic_multimask_stability_delta": 0.05,
             "dynamic_multimask_stability_thresh": 0.98,
         },
-    ).eval()
+    )
+    for part in model.sam_mask_decoder.transformer.modules():
+        if hasattr(part, "num_heads"):
+            part.num_heads = HEADS  # the library's eight would be four numbers wide here
+    return model.eval()

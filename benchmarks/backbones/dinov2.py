@@ -1,0 +1,258 @@
+"""DINOv2's tokens under a linear head, as a run needs them: `DepthModel` and `Classifier`, over a timm `VisionTransformer`.
+
+With a linear head the effect of a swap is known without running it: replacing channel i by j adds (x_j - x_i) times the head's
+column i to the logits. `pair_scorer` scores candidates from that rank-one change alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from benchmarks.backbones.model import Encoded, Model
+from benchmarks.data.samples import DepthSample, LabelSample
+from benchmarks.metrics import depth as depth_metrics
+from benchmarks.protocols import Protocol
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
+TIE = 1e-4  # of the cross-entropy in a classification's score: one more correct image of 100 weighs more than any of it
+LARGEST = 100.0  # of a cross-entropy in that score
+FLOOR = 0.1  # added to each bin before it is normalised, DINOv2's linear depth head
+
+
+class _Tokens(Model):
+    """What both tasks share: the preprocessing and the tokens."""
+
+    def __init__(self, network, protocol: Protocol, metrics: tuple[str, ...], device: str = "cpu", precision: str = "float32"):
+        super().__init__(network, device, precision)
+        self.protocol, self.metrics = protocol, metrics
+        self.patch = network.patch_embed.patch_size[0]
+        self._mean, self._std = (torch.tensor(v, device=self.device).view(3, 1, 1) for v in (MEAN, STD))
+
+    def _normalised(self, image: np.ndarray) -> Tensor:
+        pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device).permute(2, 0, 1).float() / 255
+        return (pixels - self._mean) / self._std
+
+    def tokens(self, pixels: Tensor) -> Tensor:
+        """The final tokens (B, 1 + N, C) after the last norm, CLS first."""
+        with self.autocast():
+            return self.network.forward_features(pixels).float()
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A sample's class."""
+
+    id: str
+    label: int
+
+
+class Classifier(_Tokens):
+    """A linear head on the CLS token. The site is (C, 1)."""
+
+    objective = f"accuracy, ties broken by cross-entropy: correct - {TIE:g} cross-entropy"
+
+    def pixels(self, image: np.ndarray) -> Tensor:
+        """(3, S, S) of an image (H, W, 3): normalised, and resized (bicubic, antialiased) where the protocol says so."""
+        pixels = self._normalised(image)
+        if self.protocol.rules["input"] != "as it is":
+            size = (self.protocol.image_size // self.patch * self.patch,) * 2
+            pixels = F.interpolate(pixels[None], size, mode="bicubic", antialias=True)[0]
+        return pixels
+
+    def encode(self, pixels: Tensor) -> Encoded:
+        return Encoded(self.tokens(pixels)[:, :1].transpose(1, 2).contiguous())
+
+    def item(self, sample: LabelSample, rest: tuple[Tensor, ...] = ()) -> Labelled:
+        return Labelled(sample.id, sample.label)
+
+    def _logits(self, site: Tensor) -> Tensor:
+        with self.autocast():
+            return self.network.head(site[..., 0]).float()
+
+    def score(self, site: Tensor, item: Labelled) -> Tensor:
+        return _graded(self._logits(site), item.label)
+
+    def measures(self, site: Tensor, item: Labelled, all_metrics: bool = True) -> dict[str, Tensor]:
+        logits = self._logits(site)
+        return {"accuracy": _correct(logits, item.label), "cross_entropy": _entropy(logits, item.label)}
+
+    def pair_scorer(
+        self, sites: Sequence[Tensor], items: Sequence[Labelled], workers: int = 1
+    ) -> Callable[[Tensor, int], Tensor] | None:
+        if self.precision != "float32":
+            return None
+        weight = self.network.head.weight.detach()
+        columns = torch.cat([weight.T, weight.new_zeros(1, len(weight))])  # (C + 1, K): the last is that of no pair
+
+        def score(pairs: Tensor, image: int) -> Tensor:
+            token = sites[image].to(self.device)[:, 0]
+            redundant, effective = pairs.unbind(-1)  # (B, P), -1 where there is no pair
+            change = (token[effective] - token[redundant]).where(redundant >= 0, 0.0)
+            logits = torch.baddbmm(self._base(token).expand(len(pairs), 1, -1), change[:, None], columns[redundant])
+            return _graded(logits[:, 0], items[image].label)
+
+        return score
+
+    def _base(self, token: Tensor) -> Tensor:
+        return self.network.head(token)[None, None]
+
+    def example(self, sample: LabelSample) -> tuple[Tensor]:
+        return (torch.tensor([sample.label], device=self.device),)
+
+    def loss(self, encoded: Encoded, examples: tuple[Tensor, ...]) -> Tensor:
+        return F.cross_entropy(self._logits(encoded.site), examples[0])
+
+
+def _correct(logits: Tensor, label: int) -> Tensor:
+    """1 where the label's logit (B, K) is the largest, of equal ones the first; else 0."""
+    return (logits.argmax(1) == label).float()
+
+
+def _entropy(logits: Tensor, label: int) -> Tensor:
+    return logits.logsumexp(1) - logits[:, label]
+
+
+def _graded(logits: Tensor, label: int) -> Tensor:
+    return _correct(logits, label) - TIE * _entropy(logits, label).clamp(max=LARGEST)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Truth (H, W) in metres, which pixels count, and where the image lies in the padded input: (top, left)."""
+
+    id: str
+    truth: Tensor
+    counts: Tensor
+    at: tuple[int, int]
+    grid: tuple[int, int]
+
+
+class DepthModel(_Tokens):
+    """DINOv2's linear depth head on the last layer ("lin.1"): each patch token beside CLS, bilinear x4, one linear layer to bins,
+    normalised after a relu, the expected depth over uniform bins. The site is (C, 1 + N), CLS first."""
+
+    objective = "-mse"
+
+    def __init__(self, network, protocol: Protocol, metrics: tuple[str, ...], device: str = "cpu", precision: str = "float32"):
+        super().__init__(network, protocol, metrics, device, precision)
+        rules = protocol.rules
+        self._low, self._high, self._up = rules["min_depth"], rules["max_depth"], rules["head_upsample"]
+        self._bins = torch.linspace(self._low, self._high, rules["head_bins"], device=self.device)
+
+    def pixels(self, image: np.ndarray) -> Tensor:
+        """(3, H', W') of an image (H, W, 3): normalised, padded with zeros on all sides to multiples of the patch."""
+        height, width = image.shape[:2]
+        top, left = self._at(height, width)
+        down, right = -height % self.patch - top, -width % self.patch - left
+        return F.pad(self._normalised(image), (left, right, top, down))
+
+    def _at(self, height: int, width: int) -> tuple[int, int]:
+        return (-height % self.patch) // 2, (-width % self.patch) // 2
+
+    def encode(self, pixels: Tensor) -> Encoded:
+        return Encoded(self.tokens(pixels).transpose(1, 2).contiguous())
+
+    def item(self, sample: DepthSample, rest: tuple[Tensor, ...] = ()) -> Measured:
+        truth = torch.as_tensor(sample.depth, device=self.device)
+        height, width = truth.shape
+        counts = depth_metrics.valid(truth, self._low, self._high, self.protocol.rules["crop"])
+        grid = (-(-height // self.patch), -(-width // self.patch))
+        return Measured(sample.id, truth, counts, self._at(height, width), grid)
+
+    def _logits(self, site: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Bin logits (B, K, h, w) at the tokens. The head is linear, so that enlarging features or logits is the same."""
+        weight, bias = self.network.head.weight, self.network.head.bias
+        with self.autocast():
+            patch, whole = weight.split(site.shape[1], dim=1)
+            logits = (patch @ site[:, :, 1:] + (whole @ site[:, :, :1] + bias[:, None])).unflatten(2, grid)
+        return logits.float()
+
+    def _depth(self, logits: Tensor) -> Tensor:
+        """Metres (B, 4h, 4w) of bin logits (B, K, 4h, 4w)."""
+        share = logits.relu() + FLOOR
+        return torch.einsum("bkhw,k->bhw", share, self._bins) / share.sum(1)
+
+    def _enlarged(self, logits: Tensor) -> Tensor:
+        return F.interpolate(logits, scale_factor=self._up, mode="bilinear", align_corners=False)
+
+    def _cropped(self, low: Tensor, item: Measured) -> Tensor:
+        """Depth (B, H, W) of the image itself from that (B, 4h, 4w) of the padded input."""
+        size = tuple(n * self.patch for n in item.grid)
+        full = F.interpolate(low[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+        (top, left), (height, width) = item.at, item.truth.shape
+        return full[:, top : top + height, left : left + width].clamp(self._low, self._high)
+
+    def predict(self, site: Tensor, item: Measured) -> Tensor:
+        """Metres (B, H, W) of sites (B, C, 1 + N)."""
+        return self._cropped(self._depth(self._enlarged(self._logits(site, item.grid))), item)
+
+    def score(self, site: Tensor, item: Measured) -> Tensor:
+        return -self._error(self.predict(site, item), item)
+
+    def _error(self, predicted: Tensor, item: Measured) -> Tensor:
+        count = item.counts.sum().clamp(min=1)
+        return (predicted - item.truth).square().flatten(1) @ item.counts.flatten().float() / count
+
+    def measures(self, site: Tensor, item: Measured, all_metrics: bool = True) -> dict[str, Tensor]:
+        return depth_metrics.measures(self.predict(site, item), item.truth, item.counts)
+
+    def pair_scorer(
+        self, sites: Sequence[Tensor], items: Sequence[Measured], workers: int = 1
+    ) -> Callable[[Tensor, int], Tensor] | None:
+        if self.precision != "float32":
+            return None
+        patch, whole = self.network.head.weight.detach().split(self.network.embed_dim, dim=1)  # (K, C) each
+
+        def prepared(image: int) -> tuple[Tensor, Tensor, Tensor]:
+            if image not in known:
+                site, item = sites[image].to(self.device), items[image]
+                base = self._enlarged(self._logits(site[None], item.grid))[0].flatten(1)  # (K, n)
+                maps = self._enlarged(site[:, 1:].unflatten(1, item.grid)[None])[0].flatten(1)  # (C, n)
+                if len(known) > workers:
+                    known.pop(next(iter(known)))
+                known[image] = base, maps, site[:, 0]
+            return known[image]
+
+        known: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
+
+        def score(pairs: Tensor, image: int) -> Tensor:
+            (base, maps, cls), item = prepared(image), items[image]
+            size = tuple(self._up * n for n in item.grid)
+            redundant, effective = pairs.unbind(-1)  # (B, P)
+            there = (redundant >= 0).to(base.dtype)
+            change = (maps[effective] - maps[redundant]) * there[..., None]  # (B, P, n)
+            constant = (cls[effective] - cls[redundant]) * there  # (B, P)
+            columns = patch.T[redundant].transpose(1, 2)  # (B, K, P)
+            shift = torch.einsum("bp,bpk->bk", constant, whole.T[redundant])
+            # relu(x) + 0.1 is the larger of x + 0.1 and 0.1, so the floor goes into what is added before.
+            logits = torch.baddbmm((base + FLOOR)[None].expand(len(pairs), -1, -1), columns, change)
+            logits = logits.add_(shift[..., None]).clamp_(min=FLOOR)
+            total = self._both @ logits  # (B, 2, n): the weighted and the plain sum over bins
+            return -self._error(self._cropped((total[:, 0] / total[:, 1]).unflatten(1, size), item), item)
+
+        return score
+
+    @property
+    def _both(self) -> Tensor:
+        return torch.stack([self._bins, torch.ones_like(self._bins)])
+
+    def example(self, sample: DepthSample) -> tuple[Tensor, Tensor, Tensor]:
+        """Truth and which pixels count, (1, H, W) each, and where the image lies in the input, (1, 2)."""
+        item = self.item(sample)
+        return item.truth[None], item.counts[None], torch.tensor([item.at])
+
+    def loss(self, encoded: Encoded, examples: tuple[Tensor, ...]) -> Tensor:
+        """Scale-invariant log loss, as DINOv2's depth heads are trained: sqrt(variance + 0.15 mean^2) of the log ratio."""
+        truth, counts, at = examples
+        height, width = truth.shape[1:]
+        grid = (-(-height // self.patch), -(-width // self.patch))
+        low = self._depth(self._enlarged(self._logits(encoded.site, grid)))
+        item = Measured("", truth[0], counts[0], tuple(at[0].tolist()), grid)
+        ratio = (self._cropped(low, item).clamp(min=1e-3).log() - truth.clamp(min=1e-3).log())[counts]
+        return (ratio.var() + 0.15 * ratio.mean().square()).clamp(min=1e-12).sqrt()
