@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from benchmarks.errors import InvalidRecord
 from benchmarks.files import write_atomically
+from benchmarks.metrics.names import METRICS
 
 SCHEMA_VERSION = 1
 M = TypeVar("M", bound=BaseModel)
@@ -91,7 +92,8 @@ class ScreenedPair(_Part):
 
 
 class Search(_Part):
-    """How the swap was found. Gains are against the unswapped model, on the search set and on the test set."""
+    """How the swap was found. Gains are against the unswapped model, on the search set (of the objective) and on the test set (of the
+    protocol's metric); more is better, whichever way the metric runs."""
 
     strategy: str
     objective: str = Field("miou", description="what the search scores are")
@@ -187,7 +189,9 @@ class Record(_Part):
             if c.low > c.high:
                 raise ValueError(f"the interval of {c.a} and {c.b} is upside down")
             swapped = self.search and self.spec.method == c.a and c.a == f"{c.b}+swap"
-            if swapped and self.search.test_gain is not None and abs(self.search.test_gain - c.difference) > 1e-9:
+            swapped = swapped and c.metric == self.protocol.get("metric", c.metric) and self.search.test_gain is not None
+            sign = METRICS[c.metric].sign if c.metric in METRICS else 1
+            if swapped and abs(self.search.test_gain - sign * c.difference) > 1e-9:
                 raise ValueError(f"the search's test gain is not the difference of {c.a} and {c.b}")
         if self.status == "done" and not self.evaluations:
             raise ValueError("a finished record without evaluations")

@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from benchmarks.catalog import CLASSIFICATION, DEPTH
 from benchmarks.data import rle
 from benchmarks.data.readers import coco, isic16
 from benchmarks.data.readers.base import AnySample
 from benchmarks.data.readers.cifar import FILES, FOLDER, LABELS
 from benchmarks.data.readers.kvasir import split_of
+from benchmarks.data.samples import DepthSample, LabelSample, Sample
 from benchmarks.errors import UsageError
 
 
@@ -167,3 +169,28 @@ _WRITERS = {
     "cifar100": _cifar,
     "cifar10": _cifar,
 }
+
+
+def drawn(kind: str, count: int, classes: int = 0, first: int = 0) -> list[Sample | DepthSample | LabelSample]:
+    """`count` drawn samples of a task's kind, from number `first` on, in the sizes of real ones."""
+    from PIL import Image
+
+    from benchmarks.data import synthetic_depth
+    from benchmarks.data.synthetic import scene
+
+    found = []
+    for k in range(first, first + count):
+        if kind == DEPTH:
+            image, depth = synthetic_depth.picture("test", k)
+            large = np.asarray(Image.fromarray(image).resize((640, 480)))
+            rows, columns = np.arange(480) * 128 // 480, np.arange(640) * 128 // 640
+            found.append(DepthSample(str(k), large, depth[rows][:, columns].astype(np.float32) / 1000))
+            continue
+        made = scene("natural", "test", k)
+        if kind == CLASSIFICATION:
+            found.append(LabelSample(str(k), np.asarray(Image.fromarray(made.image).resize((32, 32))), k % classes))
+        else:
+            image = np.asarray(Image.fromarray(made.image).resize((512, 384)))
+            mask = np.asarray(Image.fromarray(made.target.astype(np.uint8)).resize((512, 384), Image.NEAREST)) > 0
+            found.append(Sample(str(k), image, mask))
+    return found
