@@ -347,8 +347,8 @@ def test_further_metrics_are_shown_and_lower_may_be_better():
     evaluation = record.evaluation("base").model_dump()
     evaluation["scores"]["mae"] = [0.1] * 6
     table = summary([changed(record, evaluations=[evaluation])]).frame
-    assert table["MAE, points (lower is better)"].item() == "10.00"
-    assert unit("rmse").show(0.45) == "0.4500" and unit("unknown").header == "unknown, points"
+    assert table["MAE (lower is better)"].item() == "0.100"
+    assert unit("rmse").show(0.45) == "0.450" and unit("unknown").header == "unknown, points"
     assert unit("miou").show(0.58245) == unit("miou").show(0.58245 - 1e-16)
     assert unit("miou").show(-0.000001) == "0.00" and unit("miou").show(-0.000001, True) == "+0.00"
 

@@ -24,6 +24,6 @@ def build():
         depth=DEPTH,
         num_heads=HEADS,
         num_classes=0,
-        init_values=1e-1,  # deeper models start with less
+        init_values=1.0,
         dynamic_img_size=True,
     ).eval()

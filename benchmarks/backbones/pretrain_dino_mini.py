@@ -1,8 +1,8 @@
-"""Train `dino-mini` on generated pictures, on one core:
+"""Train `dino-mini` from `sam-mini`'s encoder on generated pictures, on one core:
 
     python -m benchmarks.backbones.pretrain_dino_mini
 
-The CLS token learns to tell the shape and the texture of an object apart (two questions, not the 15 classes of `classes-mini`), the
+Its blocks start as those of sam-mini, a patch of 16 pixels as the mean of four of 8. The CLS token learns to tell the shape and the texture of an object apart (two questions, not the 15 classes of `classes-mini`), the
 patch tokens the mean log depth of their pixels; all by linear heads that are thrown
 away. Pictures are of the split `pretrain`, which no task uses. It ends after `--minutes` and writes a safetensors file and a card.
 """
@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.backbones import dino_mini
+from benchmarks.backbones import dino_mini, sam_mini
 from benchmarks.backbones.pretrain_sam_mini import HERE
 from benchmarks.data import synthetic_classes, synthetic_depth
 
@@ -57,23 +57,45 @@ def _batch(rng, classes: list, depths: list, count: int) -> tuple[Tensor, Tensor
     return pixels, torch.tensor(labels), torch.from_numpy(np.stack(logs))
 
 
+def start(model, teacher) -> None:
+    """Give the transformer the patches, positions and blocks of sam-mini's encoder, without its windows and relative positions."""
+    theirs = teacher.image_encoder.state_dict()
+    named = {name: part for name, part in theirs.items() if name.startswith("blocks.") and ".rel_pos" not in name}
+    named = {n.replace(".mlp.lin1.", ".mlp.fc1.").replace(".mlp.lin2.", ".mlp.fc2."): part for n, part in named.items()}
+    own = model.state_dict()
+    with torch.no_grad():
+        for name, part in named.items():
+            own[name].copy_(part)
+        for name, part in own.items():
+            if name.endswith(".gamma"):
+                part.fill_(1.0)
+        model.patch_embed.proj.weight.copy_(theirs["patch_embed.proj.weight"].repeat(1, 1, 2, 2) / 4)
+        model.patch_embed.proj.bias.copy_(theirs["patch_embed.proj.bias"])
+        positions = theirs["pos_embed"].permute(0, 3, 1, 2)
+        model.pos_embed[:, 1:] = F.avg_pool2d(positions, 2).flatten(2).transpose(1, 2)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=14)
     parser.add_argument("--pictures", type=int, default=3_000, help="of each kind")
     parser.add_argument("--batch", type=int, default=12, help="pictures of each kind in a step")
-    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--lr", type=float, default=6e-4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=HERE / "dino-mini.safetensors")
     args = parser.parse_args()
-    from safetensors.torch import save_file
+    from safetensors.torch import load_file, save_file
 
     torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
     torch.manual_seed(args.seed)
     rng = np.random.default_rng(args.seed)
     classes = [synthetic_classes.picture("pretrain", k) for k in range(args.pictures)]
     depths = [synthetic_depth.picture("pretrain", k) for k in range(args.pictures)]
+    teacher = sam_mini.build()
+    teacher.load_state_dict(load_file(HERE / "sam-mini.safetensors"))
     model = dino_mini.build().train()
+    start(model, teacher)
     heads = nn.ModuleDict(
         {
             "texture": nn.Linear(dino_mini.WIDTH, TEXTURES),
@@ -87,7 +109,7 @@ def main() -> None:
     begun, step, running = time.monotonic(), 0, np.zeros(3)
     while (share := (time.monotonic() - begun) / (60 * args.minutes)) < 1:
         for group in optimiser.param_groups:
-            group["lr"] = min(1, (step + 1) / 200) * (0.5 + 0.5 * math.cos(math.pi * share)) * args.lr + 1e-6
+            group["lr"] = min(1, (step + 1) / 50) * (0.5 + 0.5 * math.cos(math.pi * share)) * args.lr + 1e-6
         pixels, labels, logs = _batch(rng, classes, depths, args.batch)
         tokens = model.forward_features(pixels)
         cls, rooms = tokens[: args.batch, 0], tokens[args.batch :]
@@ -115,7 +137,7 @@ def main() -> None:
         "name": "dino-mini",
         "architecture": "timm's VisionTransformer: 128 px, patches of 16, width 128, 6 blocks, 4 heads, layer scale",
         "parameters": sum(p.numel() for p in average.parameters()),
-        "trained_on": "generated pictures of classes and of rooms (split pretrain, generator version 1), nothing else",
+        "trained_on": "generated pictures of classes and of rooms (split pretrain, generator version 1), from the encoder of sam-mini",
         "made": {
             "pictures": f"{args.pictures} of each kind",
             "steps": step,

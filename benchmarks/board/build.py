@@ -30,6 +30,8 @@ _TIER_MEANS = {
 _HOW = """## How to read the numbers
 
 - **Points.** mIoU is the foreground IoU of each image, averaged over the test images, then over seeds, times 100.
+- **Other metrics** stand beside the one that methods are ranked by, which for depth is the mean squared error and for classification
+  the accuracy. A header says where lower is better; a difference is always the metric's own, so that there a gain is negative.
 - **95 % interval.** Bootstrap over images and seeds: how far the number may move with other images of the same kind
   and with other seeds. Few seeds tell little about the spread between seeds, and the interval is widened for that
   (Student's t). In simulations of three seeds it holds the true mean in 95 % of cases, in more where seeds matter little;

@@ -13,6 +13,7 @@ import pandas as pd
 
 from benchmarks.board.pool import SWAP, Difference, Pool, difference, family, mean, metrics_of, ordered, pool, reference
 from benchmarks.board.text import Table
+from benchmarks.metrics.names import METRICS
 from benchmarks.records import Record, Stage
 
 
@@ -36,12 +37,7 @@ class Unit:
         return f"{rounded:{'+' if signed else ''}.{self.decimals}f}"
 
 
-_UNITS = {
-    "miou": Unit("mIoU"),
-    "accuracy": Unit("accuracy"),
-    "mae": Unit("MAE", higher=False),
-    **{m: Unit(m, name="", scale=1, decimals=4, higher=False) for m in ("mse", "rmse", "abs_rel")},
-}
+_UNITS = {m.name: Unit(m.label, m.unit, m.scale, m.digits, m.higher_is_better) for m in METRICS.values()}
 
 
 def unit(metric: str) -> Unit:
@@ -53,9 +49,12 @@ def caption(records: list[Record]) -> str:
     """What was run and under which rules: the line above every table. `records` are of one board and not empty."""
     first = records[0]
     counts = sorted({len(r.images) for r in records if r.images})
-    rules = [
-        f"{label}: {first.protocol.get(key, 'not stated')}" for label, key in (("prompt", "prompt"), ("mask choice", "mask"))
-    ]
+    further = first.protocol.get("rules")
+    headed = isinstance(further, dict) and "head" in further  # a linear head takes no prompt and gives no mask
+    known = (("prompt", "prompt"), ("mask choice", "mask"))
+    rules = (
+        [f"head: {further['head']}"] if headed else [f"{label}: {first.protocol.get(key, 'not stated')}" for label, key in known]
+    )
     return (
         f"Task {first.spec.task}, dataset {first.spec.dataset}, backbone {first.spec.backbone}. "
         f"Protocol {first.spec.protocol}, version {first.protocol_hash[:8]}; {'; '.join(rules)}. "

@@ -11,8 +11,8 @@ def register(commands) -> None:
 def call(args) -> int:
     from tabulate import tabulate
 
-    from benchmarks import backbones, data
-    from benchmarks.catalog import BACKBONES, DATASETS, METHODS, TASKS
+    from benchmarks import backbones, cells, data
+    from benchmarks.catalog import BACKBONES, DATASETS, METHODS, SWAP, TASKS
     from benchmarks.errors import UsageError
     from benchmarks.protocols import PROTOCOLS
 
@@ -34,5 +34,12 @@ def call(args) -> int:
     }
     for title, rows in sections.items():
         print(f"{title}\n{tabulate(rows, tablefmt='plain')}\n")
+    for table, what in ((2, "backbones"), (3, "methods on SAM ViT-B"), (5, "DINOv2")):
+        print(f"the paper's table {table}: {what}, each without and with +swap")
+        print(f"{tabulate(cells.matrix(table), headers='keys', tablefmt='plain')}\n")
+    print(
+        "ok: can be run now. d: needs its data (data fetch NAME). w: needs its weights (weights fetch NAME). A cell is a run, such as"
+    )
+    print(f"  {next(c for c in cells.cells() if c.table == 2 and c.method.endswith(SWAP)).command}\n")
     print("One of them closely: python -m benchmarks show NAME. What is missing and how to get it: python -m benchmarks doctor")
     return 0
