@@ -48,9 +48,16 @@ def encoder_names(model: nn.Module) -> tuple[str, ...]:
 
 
 def decoder_names(model: nn.Module) -> tuple[str, ...]:
-    """The parameters of the decoder or head, in the model's order. Raises ValueError where the model has none."""
+    """The parameters of the decoder or head, in the model's order. Raises ValueError where the model has none.
+
+    SAM 2's `conv_s0` and `conv_s1` are kept in its decoder but run once an image, with the encoder, whose outputs are remembered
+    between epochs and versions: counted as the decoder's they would be declared trained and never change.
+    """
     part = decoder_of(model)
-    return tuple(f"{part}.{name}" for name, _ in model.get_submodule(part).named_parameters())
+    with_encoder = ("conv_s0.", "conv_s1.") if anatomy(model).family == "sam2" else ()
+    return tuple(
+        f"{part}.{name}" for name, _ in model.get_submodule(part).named_parameters() if not name.startswith(with_encoder)
+    )
 
 
 def decoder_of(model: nn.Module) -> str:

@@ -7,7 +7,7 @@ from benchmarks.methods import Attachment, Method
 
 
 class Decoder(Method):
-    """On SAM 2 the decoder's own `conv_s0` and `conv_s1`, through which the high-resolution maps go, are trained too."""
+    """On SAM 2 all but `conv_s0` and `conv_s1`, which run with the encoder: see `decoder_names`."""
 
     name = "decoder"
     summary = "the mask decoder or head trained, the encoder frozen"
@@ -18,7 +18,9 @@ class Decoder(Method):
 
     def count(self, model) -> int:
         """4,058,340 of SAM's, whatever the size of its encoder. The paper's 4,057 K leaves out the IoU and mask tokens."""
-        return sum(p.numel() for p in model.get_submodule(decoder_of(model)).parameters())
+        decoder = model.get_submodule(decoder_of(model))
+        beside = [getattr(decoder, name) for name in ("conv_s0", "conv_s1") if hasattr(decoder, name)]
+        return sum(p.numel() for p in decoder.parameters()) - sum(p.numel() for part in beside for p in part.parameters())
 
 
 def decoder_besides(model) -> dict[str, tuple[str, ...]]:
