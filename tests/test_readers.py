@@ -142,3 +142,23 @@ def test_a_compressed_code_is_read():
     # 6 zeros, 1 one, 5 zeros, then the difference +2 from one: 3 ones; and a number of two characters, 40 = 8 + 32.
     assert rle.uncompress("6152") == [6, 1, 5, 3]
     assert rle.uncompress("X1") == [40]
+
+
+def test_nyuv2_is_read_from_its_own_mat_files(tmp_path):
+    """As MATLAB stores it: HDF5, columns first, images (n, 3, W, H), depths (n, W, H), and lists that count from 1."""
+    import h5py
+    from scipy.io import savemat
+
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (4, 3, 64, 48), dtype=np.uint8)
+    depths = rng.uniform(0.7, 9, (4, 64, 48)).astype(np.float32)
+    with h5py.File(tmp_path / "nyu_depth_v2_labeled.mat", "w") as file:
+        file["images"], file["depths"] = images, depths
+    savemat(tmp_path / "splits.mat", {"trainNdxs": np.array([[1], [3]]), "testNdxs": np.array([[2], [4]])})
+    of = reader("nyuv2")
+    assert of.lacking(tmp_path) is None and of.ids(tmp_path, "test") == ["test/0002", "test/0004"]
+    for split, rows in (("train", (0, 2)), ("test", (1, 3))):
+        for sample, k in zip(of.load(tmp_path, split, of.ids(tmp_path, split)), rows):
+            assert sample.image.shape == (48, 64, 3) and sample.depth.dtype == np.float32
+            assert np.array_equal(sample.image[5, 7], images[k, :, 7, 5]) and sample.depth[5, 7] == depths[k, 7, 5]
+    assert set(of.files(tmp_path)) == {"nyu_depth_v2_labeled.mat", "splits.mat"}

@@ -241,7 +241,7 @@ def test_bad_input_is_one_clear_line(place, words, says, capsys):
 def test_missing_weights_and_data_say_what_to_do(place, capsys):
     assert run(place, "base", "--protocol", "paper-v1") == 3
     shown = capsys.readouterr().err.splitlines()[-1]
-    assert "put them into" in shown or "download" in shown
+    assert "data fetch camo" in shown or "weights fetch" in shown
 
 
 def test_a_damaged_checkpoint_is_refused(place, monkeypatch, tmp_path, capsys):

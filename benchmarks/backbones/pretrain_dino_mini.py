@@ -3,7 +3,7 @@
     python -m benchmarks.backbones.pretrain_dino_mini
 
 Its blocks start as those of sam-mini, a patch of 16 pixels as the mean of four of 8. The CLS token learns to tell the shape and the texture of an object apart (two questions, not the 15 classes of `classes-mini`), the
-patch tokens the mean log depth of their pixels; all by linear heads that are thrown
+patch tokens on the object its texture too, and in rooms the mean log depth of their pixels; all by linear heads that are thrown
 away. Pictures are of the split `pretrain`, which no task uses. It ends after `--minutes` and writes a safetensors file and a card.
 """
 
@@ -38,13 +38,18 @@ def _augmented(rng, image: np.ndarray) -> tuple[np.ndarray, bool]:
     return np.clip((image - 128) * rng.uniform(0.6, 1.3) + 128 + rng.uniform(-30, 30), 0, 255), flip
 
 
-def _batch(rng, classes: list, depths: list, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Images (2 count, 3, 128, 128), first of objects, then of rooms; labels (count,); log depth (count, 8, 8)."""
-    images, labels, logs = [], [], []
+def _batch(rng, classes: list, depths: list, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Images (2 count, 3, 128, 128), first of objects, then of rooms; labels (count,); of each patch the share that the object covers
+    (count, 64); log depth (count, 8, 8)."""
+    images, labels, shares, logs = [], [], [], []
     for k in rng.integers(len(classes), size=count):
-        image, label = classes[k]
-        image = np.rot90(image, rng.integers(4))
-        images.append(_augmented(rng, image)[0])
+        image, label, mask = classes[k]
+        turns = rng.integers(4)
+        image, flip = _augmented(rng, np.rot90(image, turns))
+        mask = np.rot90(mask, turns)
+        images.append(image)
+        cut = (mask[:, ::-1] if flip else mask).astype(np.float32).reshape(GRID, dino_mini.PATCH, GRID, dino_mini.PATCH)
+        shares.append(cut.mean((1, 3)).ravel())
         labels.append(label)
     for k in rng.integers(len(depths), size=count):
         image, depth = depths[k]
@@ -54,7 +59,7 @@ def _batch(rng, classes: list, depths: list, count: int) -> tuple[Tensor, Tensor
         logs.append(mean[:, ::-1].copy() if flip else mean)
     pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2) / 255
     pixels = (pixels - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
-    return pixels, torch.tensor(labels), torch.from_numpy(np.stack(logs))
+    return pixels, torch.tensor(labels), torch.from_numpy(np.stack(shares)), torch.from_numpy(np.stack(logs))
 
 
 def start(model, teacher) -> None:
@@ -90,7 +95,7 @@ def main() -> None:
     torch.set_flush_denormal(True)
     torch.manual_seed(args.seed)
     rng = np.random.default_rng(args.seed)
-    classes = [synthetic_classes.picture("pretrain", k) for k in range(args.pictures)]
+    classes = [synthetic_classes.with_mask("pretrain", k) for k in range(args.pictures)]
     depths = [synthetic_depth.picture("pretrain", k) for k in range(args.pictures)]
     teacher = sam_mini.build()
     teacher.load_state_dict(load_file(HERE / "sam-mini.safetensors"))
@@ -100,24 +105,28 @@ def main() -> None:
         {
             "texture": nn.Linear(dino_mini.WIDTH, TEXTURES),
             "shape": nn.Linear(dino_mini.WIDTH, len(synthetic_classes.SHAPES)),
+            "patch": nn.Linear(dino_mini.WIDTH, TEXTURES + 1),
             "depth": nn.Linear(2 * dino_mini.WIDTH, 1),
         }
     )
     average = copy.deepcopy(model).eval()
     used = [*model.parameters(), *heads.parameters()]
     optimiser = torch.optim.AdamW(used, lr=args.lr, betas=(0.9, 0.98), weight_decay=0.05)
-    begun, step, running = time.monotonic(), 0, np.zeros(3)
+    begun, step, running = time.monotonic(), 0, np.zeros(4)
     while (share := (time.monotonic() - begun) / (60 * args.minutes)) < 1:
         for group in optimiser.param_groups:
             group["lr"] = min(1, (step + 1) / 50) * (0.5 + 0.5 * math.cos(math.pi * share)) * args.lr + 1e-6
-        pixels, labels, logs = _batch(rng, classes, depths, args.batch)
+        pixels, labels, shares, logs = _batch(rng, classes, depths, args.batch)
         tokens = model.forward_features(pixels)
         cls, rooms = tokens[: args.batch, 0], tokens[args.batch :]
         both = torch.cat([rooms[:, 1:], rooms[:, :1].expand(-1, GRID * GRID, -1)], 2)
         found = heads["depth"](both)[..., 0].view(-1, GRID, GRID)
+        which = torch.where(shares > 0.6, (labels % TEXTURES)[:, None], torch.where(shares == 0, TEXTURES, -1))
+        on_patches = heads["patch"](tokens[: args.batch, 1:]).transpose(1, 2)
         losses = (
             F.cross_entropy(heads["texture"](cls), labels % TEXTURES),
             F.cross_entropy(heads["shape"](cls), labels // TEXTURES),
+            F.cross_entropy(on_patches, which, ignore_index=-1),
             4 * F.smooth_l1_loss(found, logs, beta=0.1),
         )
         optimiser.zero_grad()
@@ -130,7 +139,7 @@ def main() -> None:
         running = 0.99 * running + 0.01 * np.array([float(loss.detach()) for loss in losses])
         if step % 100 == 0:
             shown = ", ".join(f"{x:.3f}" for x in running / (1 - 0.99**step))
-            print(f"step {step} ({share:.0%}) texture, shape, depth: {shown}", flush=True)
+            print(f"step {step} ({share:.0%}) texture, shape, patches, depth: {shown}", flush=True)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     save_file({k: v.contiguous() for k, v in average.state_dict().items()}, args.out)
     card = {
