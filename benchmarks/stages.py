@@ -47,7 +47,6 @@ class Workbench:
     _encoded: dict[tuple[str, int], Encoded] = field(default_factory=dict)
     _models: dict[str, tuple[Model, Attachment]] = field(default_factory=dict)
     _seen: set[bytes] | None = None
-    repeated: set[str] = field(default_factory=set)
 
     def model(self, method: str) -> tuple[Model, Attachment]:
         """The backbone with a method attached, frozen but for what the method trains; built once."""
@@ -330,11 +329,13 @@ class Workbench:
 
     def _same(self, name: str) -> None:
         """A test image whose pixels also stand in the training split: a fault of a folder that the user can mend; official
-        datasets have some, which are left as they are and counted."""
+        datasets have some, which are named and left as they are."""
         p = self.plan
         if p.dataset.source != "official":
             raise MissingData(f"{p.dataset.name}: test image {name} also stands in the training split; remove it from one")
-        self.repeated.add(name)
+        log.warning(
+            "%s: test image %s also stands in the training split; it is left in, as the dataset has it", p.dataset.name, name
+        )
 
     def _known(self) -> set[bytes]:
         """Contents of the images that this run trained on or searched on. Ids cannot tell a copy under another name."""
