@@ -91,7 +91,9 @@ def test_a_sweep_does_every_run_and_shares_its_stages(swept):
     assert re.search(r"^4 done, 0 cached, 0 failed", done.stdout, re.M)
     assert re.search(r"^lora +\d", done.stdout, re.M) and "[4/4" in done.stderr
     cached = {(name, s.name) for name, r in made.items() for s in r.stages if s.cached}
-    assert {("lora", "train"), ("lora", "evaluate base"), ("lora+swap", "evaluate base"), ("base", "evaluate base")} <= cached
+    assert {("lora", "train"), ("lora", "evaluate base"), ("base", "evaluate base")} <= cached
+    # Two groups run at once, and whichever comes to the bare model first evaluates it for all.
+    assert len([name for name, r in made.items() for s in r.stages if (s.name, s.cached) == ("evaluate base", False)]) == 1
     assert (place / "leaderboard" / "mini-v1-camo-mini.md").exists()
 
 
