@@ -71,7 +71,9 @@ class Workbench:
         return backbones.as_model(p.backbone, network, p.task, p.protocol, p.device, p.precision)
 
     def build(self) -> torch.nn.Module:
-        """The backbone with its weights, new."""
+        """The backbone with its weights, new. Random ones are the same each time."""
+        if self.weights is None:
+            torch.manual_seed(0)
         return backbones.build(self.plan.backbone, self.weights)
 
     def _network(self) -> torch.nn.Module:

@@ -36,10 +36,13 @@ def test_every_dataset_runs_with_the_small_models(backbone, tmp_path):
 
 
 def test_random_weights_are_marked(tmp_path):
-    (outcome,) = examine([Cell("cifar10", "dinov2-vit-s")], 1, tmp_path)
-    assert outcome.fault is None
-    (record,) = [records.read(path) for path in tmp_path.rglob("*.json")]
-    assert record.weights == {"dinov2-vit-s": "random weights, seed 0"} and "random weights, seed 0" in record.marks
+    found = list(examine([Cell("cifar10", "dinov2-vit-s"), Cell("cifar10", "dinov2-vit-b")], 1, tmp_path))
+    assert [o.fault for o in found] == [None, None]
+    made = {r.spec.backbone: r for r in map(records.read, tmp_path.rglob("*.json"))}
+    for name, record in made.items():
+        assert record.weights == {name: f"random weights, seed 0, {name}"} and "random weights, seed 0" in record.marks
+        assert not any(stage.cached for stage in record.stages)  # one backbone's stages are never taken for another's
+    assert len(made) == 2
 
 
 def test_check_task_on_the_command_line(capsys):

@@ -51,7 +51,7 @@ def verified_checkpoint(backbone: Backbone) -> tuple[Path | None, str]:
     """The weights' file and its sha256, checked; None and what they are for random ones. Raises MissingData for a missing or
     damaged file."""
     if backbone.weights.random:
-        return None, RANDOM
+        return None, f"{RANDOM}, {backbone.name}"  # two backbones' are not the same
     if reason := lacking(backbone):
         raise MissingData(reason)
     path = checkpoint(backbone)
