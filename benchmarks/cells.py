@@ -61,6 +61,6 @@ def matrix(table: int) -> list[dict[str, str]]:
     """A row of the paper's table, a column a dataset: "ok", or what is lacking."""
     rows: dict[str, dict[str, str]] = {}
     for cell in cells():
-        if cell.table == table:
+        if cell.table == table and not cell.method.endswith(SWAP):  # a swap lacks what its method lacks
             rows.setdefault(cell.row, {"": cell.row})[cell.dataset] = cell.lacks or "ok"
     return list(rows.values())

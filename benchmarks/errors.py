@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class BenchmarkError(Exception):
     exit_code = 1
@@ -29,3 +31,9 @@ class InvalidRecord(BenchmarkError):
     """A record does not keep its schema."""
 
     exit_code = 4
+
+
+def some(names: Iterable[str], most: int = 4) -> str:
+    """Names in a line, the first few of many."""
+    names = list(names)
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -32,6 +33,16 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         except OSError:
             pass
         raise
+
+
+def link_or_copy(source: Path, target: Path) -> bool:
+    """Make `target`, which is not there yet, a hard link to the file behind `source`, or else a copy. Returns whether it is a copy."""
+    try:
+        os.link(source.resolve(), target)
+        return False
+    except OSError:  # another disk, or one without links
+        shutil.copyfile(source, target)
+        return True
 
 
 def sha256(path: Path) -> str:

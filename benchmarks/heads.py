@@ -73,6 +73,7 @@ def logistic(features: Tensor, labels: Tensor, classes: int, l2: float) -> tuple
 def _by_steps(model: Model, head: nn.Linear, sites: Sequence[Tensor], samples: Sequence, protocol: Protocol) -> None:
     """AdamW on the model's own loss, by the rules that start with head_."""
     from benchmarks.backbones.model import Encoded
+    from benchmarks.train import Examples
 
     rules = protocol.rules
     head.requires_grad_(True)
@@ -81,12 +82,12 @@ def _by_steps(model: Model, head: nn.Linear, sites: Sequence[Tensor], samples: S
         nn.init.normal_(head.weight.data, std=0.01, generator=generator)
         head.bias.zero_()
     optimiser = torch.optim.AdamW(head.parameters(), lr=rules["head_learning_rate"], weight_decay=rules["head_weight_decay"])
-    examples = [model.example(samples[k]) for k in range(len(samples))] if len(samples) <= 1000 else None
+    examples = Examples(model, len(samples))
     with progress("head", rules["head_epochs"] * len(sites), "images") as bar:
         for _ in range(rules["head_epochs"]):
             for some in torch.randperm(len(sites), generator=generator).split(rules["head_batch"]):
                 chosen = some.tolist()
-                known = [examples[k] if examples else model.example(samples[k]) for k in chosen]
+                known = [examples.of(k, None if k in examples.known else samples[k]) for k in chosen]
                 site = torch.stack([sites[k] for k in chosen]).to(model.device)
                 loss = model.loss(Encoded(site), tuple(torch.cat(part) for part in zip(*known)))
                 optimiser.zero_grad()

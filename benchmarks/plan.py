@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from benchmarks import backbones, code, data, device, store
 from benchmarks.catalog import (
     BACKBONES,
-    CLASSIFICATION,
     DATASETS,
-    DEPTH,
     METHODS,
     SEGMENTATION,
     SWAP,
@@ -25,7 +23,7 @@ from benchmarks.catalog import (
 from benchmarks.errors import MissingData, UsageError
 from benchmarks.options import Options
 from benchmarks.outside import Origin
-from benchmarks.protocols import PROTOCOLS, Protocol, choose
+from benchmarks.protocols import LOSSES, PROTOCOLS, Protocol, choose
 from benchmarks.records import Spec, hash_of
 from benchmarks.store import Job
 
@@ -154,8 +152,9 @@ def plan(request: Request, seed: int) -> Plan:
                 f"{thing.name} belongs to protocol {thing.protocol}, not {protocol.name}; leave it out or change --protocol"
             )
     if not family_fits(task, backbone):
+        needed = "mask decoder" if task.kind == SEGMENTATION else "tokens of the kind that the linear head reads"
         fitting = [n for n, b in BACKBONES.items() if b.protocol == protocol.name and family_fits(task, b)]
-        raise UsageError(f"{backbone.name} has no {_NEEDED[task.kind]} for task {task.name}; choose from: {', '.join(fitting)}")
+        raise UsageError(f"{backbone.name} has no {needed} for task {task.name}; choose from: {', '.join(fitting)}")
     _obeyed(task, protocol, backbone)
     if reason := METHODS.get(method).skips.get(backbone.family):
         raise UsageError(f"{method} is not for {backbone.name}: {reason}")
@@ -193,14 +192,9 @@ def _marks(request: Request, backbone: Backbone) -> tuple[str, ...]:
     return (*limited, *random, *request.marks)
 
 
-_NEEDED = {SEGMENTATION: "mask decoder", DEPTH: "tokens of the kind that the linear head reads"}
-_NEEDED[CLASSIFICATION] = _NEEDED[DEPTH]
-
-
 def _obeyed(task: Task, protocol: Protocol, backbone: Backbone) -> None:
     """Raise UsageError for a rule that nothing here implements: a label in a record must be what was done."""
     known = {"strategy": ("exhaustive", "random"), "held_out": (True,), "epoch": ("last",), "metric": task.metrics[:1]}
-    losses = {SEGMENTATION: "dice+ce", DEPTH: "silog", CLASSIFICATION: "cross-entropy"}
     if task.kind == SEGMENTATION:
         known |= {"prompt": ("interior",), "mask": ("single",), "empty_union": (1.0,), "image_size": (backbone.size,)}
     rules = {
@@ -208,7 +202,7 @@ def _obeyed(task: Task, protocol: Protocol, backbone: Backbone) -> None:
         "loss": protocol.training.loss,
         "optimiser": protocol.training.optimiser,
     }
-    for name, options in {**known, "loss": (losses[task.kind],), "optimiser": ("adam",)}.items():
+    for name, options in {**known, "loss": (LOSSES[task.kind],), "optimiser": ("adam",)}.items():
         if rules[name] not in options:
             raise UsageError(f"protocol {protocol.name} asks for {name} {rules[name]!r}; here is only {options[0]!r}")
 

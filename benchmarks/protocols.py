@@ -73,7 +73,7 @@ class Protocol:
         if task.kind == SEGMENTATION:
             return replace(self, rules=rules) if rules else self
         changed = {k: rules.pop(k) for k in ("image_size", "train_images") if k in rules}
-        training = replace(self.training, loss={DEPTH: "silog", CLASSIFICATION: "cross-entropy"}[task.kind])
+        training = replace(self.training, loss=LOSSES[task.kind])
         return replace(
             self, prompt=None, mask=None, empty_union=None, metric=task.metrics[0], training=training, rules=rules, **changed
         )
@@ -83,6 +83,7 @@ class Protocol:
         return hash_of(self.resolved())
 
 
+LOSSES = {SEGMENTATION: "dice+ce", DEPTH: "silog", CLASSIFICATION: "cross-entropy"}
 _OF_SOME_TASKS = ("prompt", "mask", "empty_union", "rules")
 _DEPTH_HEAD = {
     "head": "lin.1",  # of DINOv2's depth evaluation: last tokens with CLS, bilinear x4, one linear layer to bins

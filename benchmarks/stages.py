@@ -323,11 +323,7 @@ class Workbench:
     def encode(self, model: Model, pixels: list[Tensor]) -> Encoded:
         """The encoder on images of one batch, smaller ones where they are large: a batch of eight at 1024 takes gigabytes."""
         size = max(1, min(len(pixels), TEST_PIXELS // pixels[0].numel()))
-        parts = [model.encode(torch.stack(pixels[k : k + size])) for k in range(0, len(pixels), size)]
-        if len(parts) == 1:
-            return parts[0]
-        rest = tuple(torch.cat(each_part) for each_part in zip(*(part.rest for part in parts)))
-        return Encoded(torch.cat([part.site for part in parts]), rest)
+        return Encoded.joined([model.encode(torch.stack(pixels[k : k + size])) for k in range(0, len(pixels), size)])
 
     def _same(self, name: str) -> None:
         """A test image whose pixels also stand in the training split: a fault of a folder that the user can mend; official

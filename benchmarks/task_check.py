@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 LIMIT = 2
 FIXTURE = "fixture data"
-STAND_INS = {"sam": "sam-mini", "sam2": "sam2-mini", "dinov2": "dino-mini"}
+TIER = "community"
+STAND_INS = ("sam-mini", "sam2-mini", "dino-mini")  # one a family
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A dataset with a backbone. `small`: the family's small sibling stands in for the backbone, for a quick look."""
+    """A dataset with a backbone, which may be the small sibling that stands in for a family."""
 
     dataset: str
     backbone: str
-    small: bool = False
 
     @property
     def name(self) -> str:
@@ -49,14 +49,14 @@ class Outcome:
 
 def cells(small: bool = False) -> list[Cell]:
     """Every cell, those of one backbone together, since they share its weights and its features of equal images."""
-    stand_ins = [(name, BACKBONES.get(name)) for name in STAND_INS.values()]
     found = []
-    for name, backbone in stand_ins if small else BACKBONES.items():
+    for name in STAND_INS if small else BACKBONES:
+        backbone = BACKBONES.get(name)
         for of, dataset in DATASETS.items():
             fits = family_fits(TASKS.get(dataset.task), backbone)
             wanted = dataset.source == "official" if small else dataset.protocol == backbone.protocol
             if fits and wanted:
-                found.append(Cell(of, name, small))
+                found.append(Cell(of, name))
     return found
 
 
@@ -75,7 +75,8 @@ def chosen(names: list[str], small: bool = False) -> list[Cell]:
 def examine(wanted: list[Cell], threads: int, keep: Path | None = None) -> Iterator[Outcome]:
     """Run each cell in a temporary folder, one after the other. The user's cache is neither read nor written. Records are left in
     `keep` where it is given."""
-    from benchmarks.board.collect import collect
+    from benchmarks import records
+    from benchmarks.board.collect import fault
     from benchmarks.runner import run
     from benchmarks.small import Place
 
@@ -88,20 +89,15 @@ def examine(wanted: list[Cell], threads: int, keep: Path | None = None) -> Itera
             try:
                 with place.inside(), ExitStack() as stack:
                     p = _plan(cell, stack, Path(folder))
-                    path = (keep or Path(folder) / "results") / "community" / p.file_name
+                    path = (keep or Path(folder) / "results") / TIER / p.file_name
                     record = run(p, path, threads, workbench)
                 memory = max((s.peak_memory_mb or 0 for s in record.stages), default=None)
-                fault = record.error if record.status == "failed" else _unmarked(collect(path.parents[3]), record.marks)
+                wrong = record.error
+                if wrong is None and not fault(records.read(path), TIER):  # read again, as a board does
+                    wrong = f"a board takes the record; its marks are {record.marks}"
             except BenchmarkError as error:
-                fault = str(error)
-            yield Outcome(cell, fault, time.perf_counter() - begun, memory)
-
-
-def _unmarked(found, marks: list[str]) -> str | None:
-    """What is wrong with a record that was just written: one that a board takes."""
-    if not marks or found.kept:
-        return f"a board takes the record, whose marks are {marks}"
-    return None
+                wrong = str(error)
+            yield Outcome(cell, wrong, time.perf_counter() - begun, memory)
 
 
 def _plan(cell: Cell, stack: ExitStack, home: Path) -> Plan:
@@ -168,7 +164,6 @@ def _sharing() -> type[Workbench]:
                 if key not in seen:
                     seen[key] = super().encode(model, [one])
                 parts.append(seen[key])
-            rest = tuple(torch.cat(same) for same in zip(*(part.rest for part in parts)))
-            return Encoded(torch.cat([part.site for part in parts]), rest)
+            return Encoded.joined(parts)
 
     return Sharing

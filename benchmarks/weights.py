@@ -11,6 +11,7 @@ from benchmarks import backbones
 from benchmarks.catalog import Backbone
 from benchmarks.errors import MissingData, UsageError
 from benchmarks.fetch import Pin, download, faults
+from benchmarks.files import link_or_copy
 
 
 def pin(backbone: Backbone) -> Pin:
@@ -41,12 +42,8 @@ def add(backbone: Backbone, path: Path) -> Path:
     beside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     try:
         new = beside / target.name
-        try:
-            os.link(source, new)
-        except OSError:  # another disk, or one without links
-            shutil.copyfile(source, new)
-            if reason := faults(new, pin(backbone)):
-                raise MissingData(f"{source} changed while it was copied: {reason}; run it again") from None
+        if link_or_copy(source, new) and (reason := faults(new, pin(backbone))):
+            raise MissingData(f"{source} changed while it was copied: {reason}; run it again")
         os.replace(new, target)
     finally:
         shutil.rmtree(beside, ignore_errors=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -209,17 +210,12 @@ class DepthModel(_Tokens):
             return None
         patch, whole = self.network.head.weight.detach().split(self.network.embed_dim, dim=1)  # (K, C) each
 
+        @lru_cache(maxsize=workers + 1)  # each is at one image, and one of them may have begun the next
         def prepared(image: int) -> tuple[Tensor, Tensor, Tensor]:
-            if image not in known:
-                site, item = sites[image].to(self.device), items[image]
-                base = self._enlarged(self._logits(site[None], item.grid))[0].flatten(1)  # (K, n)
-                maps = self._enlarged(site[:, 1:].unflatten(1, item.grid)[None])[0].flatten(1)  # (C, n)
-                if len(known) > workers:
-                    known.pop(next(iter(known)))
-                known[image] = base, maps, site[:, 0]
-            return known[image]
-
-        known: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
+            site, item = sites[image].to(self.device), items[image]
+            base = self._enlarged(self._logits(site[None], item.grid))[0].flatten(1)  # (K, n)
+            maps = self._enlarged(site[:, 1:].unflatten(1, item.grid)[None])[0].flatten(1)  # (C, n)
+            return base, maps, site[:, 0]
 
         def score(pairs: Tensor, image: int) -> Tensor:
             (base, maps, cls), item = prepared(image), items[image]

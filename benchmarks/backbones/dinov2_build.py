@@ -11,10 +11,5 @@ def build(config: str):
 
 
 def convert(state: dict) -> dict:
-    """The weights in a published file under timm's names. The mask token, which only pretraining uses, has none there."""
-    renamed = {}
-    for name, tensor in state.items():
-        if name == "mask_token":
-            continue
-        renamed[name] = tensor  # block, norm, patch_embed and ls*.gamma are named alike in both
-    return renamed
+    """The weights in a published file under timm's names, which are the same. The mask token, which only pretraining uses, has none there."""
+    return {name: tensor for name, tensor in state.items() if name != "mask_token"}

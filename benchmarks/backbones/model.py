@@ -24,6 +24,14 @@ class Encoded:
         """The site (C, ...) and the rest, each (...), of image k."""
         return self.site[k], tuple(part[k] for part in self.rest)
 
+    @classmethod
+    def joined(cls, parts: Sequence[Encoded]) -> Encoded:
+        """Several encodings as one of all their images, in this order."""
+        if len(parts) == 1:
+            return parts[0]
+        rest = tuple(torch.cat(same) for same in zip(*(part.rest for part in parts)))
+        return cls(torch.cat([part.site for part in parts]), rest)
+
 
 class Model(ABC):
     """A network on a device, with the preprocessing, the decoding and the measures of one task.

@@ -25,19 +25,10 @@ from torch import Tensor
 
 from benchmarks.backbones import sam2_mini, sam_mini
 from benchmarks.backbones.model import Encoded
-from benchmarks.backbones.pretrain_sam_mini import HERE, _batch, _pool, mask_loss
+from benchmarks.backbones.pretrain_sam_mini import HERE, _batch, _pool, encode_prompts, mask_loss
 from benchmarks.backbones.sam2 import Segmenter2
 
 DOMAINS = ("natural", "medical", "camo")
-
-
-def _prompts(encoder, points: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """What the prompt encoder makes of a click (label 1, padded by -1) or a box's corners (2, 3), for both kinds in one batch."""
-    sparse = encoder.pe_layer.forward_with_coords(points, encoder.input_image_size)
-    kinds = torch.stack([e.weight[0] for e in encoder.point_embeddings])
-    sparse = torch.where((labels < 0)[..., None], encoder.not_a_point_embed.weight[0], sparse + kinds[labels.clamp(min=0)])
-    dense = encoder.no_mask_embed.weight.reshape(1, -1, 1, 1).expand(len(points), -1, *encoder.image_embedding_size)
-    return sparse, dense
 
 
 def start(network, teacher) -> None:
@@ -68,7 +59,7 @@ def _loss(model: Segmenter2, teacher, batch: list[np.ndarray], prompts: int, ali
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (model._transforms.mean, model._transforms.std))
     encoded: Encoded = model.encode((images.float() / 255 - mean) / std)
     network = model.network
-    sparse, dense = _prompts(network.sam_prompt_encoder, points.float(), labels)
+    sparse, dense = encode_prompts(network.sam_prompt_encoder, points.float(), labels)
     logits, scores, _, _ = network.sam_mask_decoder.predict_masks(
         image_embeddings=encoded.site.repeat_interleave(prompts, 0),
         image_pe=network.sam_prompt_encoder.get_dense_pe(),

@@ -92,14 +92,13 @@ def _batch(rng, pool, images: int, prompts: int, parts: float):
     return [np.ascontiguousarray(np.stack(v)) for v in (xs, ms, ps, ls, bs)]
 
 
-def _encode_prompts(sam, points, labels):
+def encode_prompts(encoder, points, labels):
     """What `PromptEncoder` makes of a click (label 1, and -1 for the padding it adds) or of a box's corners (2 and 3).
 
     The library embeds clicks and boxes in separate calls; a training batch holds both, hence this one for all labels.
     """
     import torch
 
-    encoder = sam.prompt_encoder
     sparse = encoder.pe_layer.forward_with_coords(points, encoder.input_image_size)
     kinds = torch.stack([e.weight[0] for e in encoder.point_embeddings])
     sparse = torch.where((labels < 0)[..., None], encoder.not_a_point_embed.weight[0], sparse + kinds[labels.clamp(min=0)])
@@ -115,7 +114,7 @@ def _loss(sam, batch, prompts, device):
     images, masks, points, labels, boxes = [torch.as_tensor(v).to(device) for v in batch]
     mean, std = sam.pixel_mean, sam.pixel_std
     features = sam.image_encoder((images - mean) / std).repeat_interleave(prompts, dim=0)
-    sparse, dense = _encode_prompts(sam, points.float(), labels)
+    sparse, dense = encode_prompts(sam.prompt_encoder, points.float(), labels)
     logits, scores = decode(sam, features, sparse, dense, slice(0, 4), iou=True)
     return mask_loss(logits.float(), scores.float(), masks, boxes)
 
@@ -160,7 +159,7 @@ def quality(sam, domain: str, count: int) -> dict[str, float]:
             image = torch.as_tensor(made.image).permute(2, 0, 1)[None].float()
             feature = sam.image_encoder((image - sam.pixel_mean) / sam.pixel_std)
             points = torch.tensor([[[x + 0.5, y + 0.5], [0, 0]], [[xs.min(), ys.min()], [xs.max() + 1, ys.max() + 1]]]).float()
-            sparse, dense = _encode_prompts(sam, points, torch.tensor([[1, -1], [2, 3]]))
+            sparse, dense = encode_prompts(sam.prompt_encoder, points, torch.tensor([[1, -1], [2, 3]]))
             logits, scores = decode(sam, feature.expand(2, -1, -1, -1), sparse, dense, slice(0, 4), iou=True)
             full = torch.nn.functional.interpolate(logits, size=(128, 128), mode="bilinear", align_corners=False) > 0
             truth = torch.as_tensor(made.target)

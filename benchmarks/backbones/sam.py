@@ -17,7 +17,7 @@ from benchmarks.backbones.sam_decode import decode
 from benchmarks.backbones.upsampled import above_zero, phases, whole
 from benchmarks.catalog import BEST_OF_THREE
 from benchmarks.data.samples import Sample, interior_point
-from benchmarks.losses import dice_ce
+from benchmarks.losses import dice_ce, low_target
 from benchmarks.metrics import masks
 from benchmarks.metrics.iou import iou
 
@@ -142,7 +142,9 @@ class Segmenter(Model):
         logits = self.logits(site, item, tiled=True)[0]
         full = self.full_size(whole(logits), item)[:, 0]
         found = masks.measures(full, item.truth, self.metrics)
-        return {**found, "miou": self._overlap(logits, item)}  # of the very masks that a search scores
+        if self._factor(item):  # of the very masks that a search scores, which there are made another way
+            found["miou"] = self._overlap(logits, item)
+        return found
 
     def best_of_three(self, features: Tensor, item: Item) -> Tensor:
         """Logits (B, H, W) of the ambiguity mask that the model itself scores best: the control for `base`."""
@@ -159,13 +161,9 @@ class Segmenter(Model):
         return item.sparse, item.dense, self.target(item)[None]
 
     def target(self, item: Item) -> Tensor:
-        """The truth (4h, 4w) as the decoder's low-resolution mask should be: area-averaged, 0..1, zero in the padding."""
-        size = self.network.image_encoder.img_size
-        # On the CPU: not every device averages over areas that do not divide.
-        resized = F.interpolate(item.truth[None, None].cpu().float(), item.input_size, mode="area")
-        padded = F.pad(resized, (0, size - item.input_size[1], 0, size - item.input_size[0]))
+        """The truth (4h, 4w) as the decoder's low-resolution mask should be, see `low_target`."""
         low = 4 * self.network.prompt_encoder.image_embedding_size[0]
-        return F.interpolate(padded, (low, low), mode="area")[0, 0].to(self.device)
+        return low_target(item.truth, item.input_size, self.network.image_encoder.img_size, low)
 
     def loss(self, encoded: Encoded, examples: tuple[Tensor, ...]) -> Tensor:
         """Dice + cross-entropy of the low-resolution single mask."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from benchmarks.backbones.model import Encoded, Model
 from benchmarks.catalog import BEST_OF_THREE
 from benchmarks.data.samples import Sample, interior_point
-from benchmarks.losses import dice_ce
+from benchmarks.losses import dice_ce, low_target
 from benchmarks.metrics import masks
 from benchmarks.metrics.iou import iou
 
@@ -110,11 +110,8 @@ class Segmenter2(Model):
     def example(self, sample: Sample) -> tuple[Tensor, Tensor, Tensor]:
         """Prompt embeddings (1, P, C) and (1, C, h, w), and the target (1, 4h, 4w): the truth, area-averaged, 0..1."""
         item = self.item(sample)
-        square = (self.network.image_size,) * 2
-        low = 4 * self.network.sam_image_embedding_size
-        # On the CPU: not every device averages over areas that do not divide.
-        resized = F.interpolate(item.truth[None, None].cpu().float(), square, mode="area")
-        return item.sparse, item.dense, F.interpolate(resized, (low, low), mode="area")[0].to(self.device)
+        size, low = self.network.image_size, 4 * self.network.sam_image_embedding_size
+        return item.sparse, item.dense, low_target(item.truth, (size, size), size, low)[None]
 
     def loss(self, encoded: Encoded, examples: tuple[Tensor, ...]) -> Tensor:
         """Dice + cross-entropy of the low-resolution mask of token 0."""

@@ -86,9 +86,9 @@ def collect(results: Path) -> Collection:
                 detail = str(error) if known else f"{type(error).__name__}: {error}"
                 dropped.append(Dropped(name, tier, "invalid", detail.removeprefix(f"{path}: ")))
                 continue
-            fault = _fault(record, tier)
-            if fault:
-                dropped.append(Dropped(name, tier, *fault, record))
+            reason = fault(record, tier)
+            if reason:
+                dropped.append(Dropped(name, tier, *reason, record))
             else:
                 kept.append(Kept(name, tier, record))
     kept, older = _newest(kept)
@@ -115,7 +115,8 @@ def inputs_of(record: Record) -> str:
     return hash_of([record.weights, record.data])[:8]
 
 
-def _fault(record: Record, tier: str) -> tuple[str, str] | None:
+def fault(record: Record, tier: str) -> tuple[str, str] | None:
+    """None where a board takes the record, else a key of REASONS and the detail."""
     if record.status == "failed":
         return "failed", record.error
     if record.spec.limit is not None:  # before the marks, because the runner marks a limited record too

@@ -11,7 +11,8 @@ from fnmatch import fnmatchcase
 import torch
 
 from benchmarks.catalog import BACKBONES, METHODS, SWAP, TASKS
-from benchmarks.contract.trial import Broken, Trial, some
+from benchmarks.contract.trial import Broken, Trial
+from benchmarks.errors import some
 from benchmarks.plan import Plan, Request, plan
 from benchmarks.protocols import PROTOCOLS
 

@@ -16,6 +16,7 @@ from benchmarks.backbones.sam import Segmenter
 from benchmarks.backbones.sam_decode import decode
 from benchmarks.catalog import METHODS, SWAP, Backbone
 from benchmarks.data.samples import Sample
+from benchmarks.errors import some
 from benchmarks.methods import Attachment, Method, freeze
 from benchmarks.plan import Plan
 from benchmarks.records import Record
@@ -189,12 +190,6 @@ class Trial:
         if record.status == "failed":
             raise Broken(f"the run fails: {record.error}")
         return record
-
-
-def some(names, most: int = 4) -> str:
-    """Names in a line, the first few of many."""
-    names = list(names)
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:

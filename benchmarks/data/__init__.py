@@ -8,7 +8,6 @@ from pathlib import Path
 
 from benchmarks.catalog import Dataset
 from benchmarks.data.samples import DepthSample, LabelSample, Sample
-from benchmarks.files import home
 from benchmarks.protocols import Protocol
 from benchmarks.records import hash_of
 
@@ -71,7 +70,9 @@ def identity(dataset: Dataset) -> str:
 
 
 def _root(dataset: Dataset) -> Path:
-    return home() / "data" / dataset.name
+    from benchmarks.data.folder import root
+
+    return root(dataset.name)
 
 
 def _reader(dataset: Dataset):

@@ -15,6 +15,7 @@ _ENDINGS = {".jpg", ".jpeg", ".png", ".bmp"}
 
 
 def root(name: str) -> Path:
+    """Where the folder of a dataset is, or belongs; of an official one too."""
     return home() / "data" / name
 
 

@@ -12,18 +12,14 @@ import os
 import shutil
 from pathlib import Path
 
+from benchmarks.data.folder import root as place
 from benchmarks.data.manifests import manifest
 from benchmarks.errors import MissingData, UsageError
 from benchmarks.fetch import Pin, download, drive_url, faults
-from benchmarks.files import home, write_atomically
+from benchmarks.files import home, link_or_copy, write_atomically
 from benchmarks.unpack import unpack
 
 log = logging.getLogger("benchmarks")
-
-
-def place(name: str) -> Path:
-    """Where the dataset's folder is, or belongs."""
-    return home() / "data" / name
 
 
 def command(name: str) -> str:
@@ -136,10 +132,7 @@ def _take(name: str, file: Path, source: dict) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     target, beside = folder / source["file"], folder / f".{source['file']}.part"
     beside.unlink(missing_ok=True)
-    try:
-        os.link(file.resolve(), beside)
-    except OSError:  # another disk, or one without links
-        shutil.copyfile(file, beside)
+    link_or_copy(file, beside)
     os.replace(beside, target)
 
 

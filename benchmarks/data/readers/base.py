@@ -89,8 +89,3 @@ class Lazy(Sequence):
 def walk(folder: Path) -> list[Path]:
     """Every file below a folder, sorted, hidden ones left out; [] where there is no such folder."""
     return sorted(f for f in folder.rglob("*") if f.is_file() and not f.name.startswith(".")) if folder.is_dir() else []
-
-
-def few(names: Sequence[str]) -> str:
-    """The first names of many, for one line."""
-    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")

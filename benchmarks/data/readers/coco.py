@@ -10,9 +10,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from benchmarks.data import decode, rle
-from benchmarks.data.readers.base import Reader, few, walk
+from benchmarks.data.readers.base import Reader, walk
 from benchmarks.data.samples import Sample
-from benchmarks.errors import MissingData
+from benchmarks.errors import MissingData, some
 
 FOLDERS = {"train": "train2017", "test": "val2017"}
 LISTED = {"train": 118_287, "test": 5_000}  # images in the published lists, with an object or without
@@ -67,9 +67,9 @@ class Coco(Reader):
                 continue
             there = {f.name for f in walk(root / folder)}
             if gone := sorted(listed - there):
-                faults.append(f"{folder}: {len(gone)} listed images are missing: {few(gone)}")
+                faults.append(f"{folder}: {len(gone)} listed images are missing: {some(gone, 10)}")
             if stray := sorted(there - listed):
-                faults.append(f"{folder}: {len(stray)} stray files: {few(stray)}")
+                faults.append(f"{folder}: {len(stray)} stray files: {some(stray, 10)}")
             if len(listed) != LISTED[split]:
                 faults.append(f"coco/{split}: {len(listed)} images listed, the official list has {LISTED[split]}")
         return faults

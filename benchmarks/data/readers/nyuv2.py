@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.data import decode
-from benchmarks.data.readers.base import SPLITS, Reader, few
+from benchmarks.data.readers.base import SPLITS, Reader
 from benchmarks.data.samples import DepthSample
-from benchmarks.errors import MissingData
+from benchmarks.errors import MissingData, some
 
 DATA, LISTS = "nyu_depth_v2_labeled.mat", "splits.mat"
 _NAMES = {"train": "trainNdxs", "test": "testNdxs"}
@@ -48,7 +48,7 @@ class NyuV2(Reader):
             return [f"{split}/{k:04d}" for k in self._numbers(root, split)]
         images, depths = ({f.stem for f in folder.glob("*.png")} for folder in self._folders(root, split))
         if alone := sorted(images - depths):
-            raise MissingData(f"{len(alone)} images of nyuv2/{split} have no depth: {few(alone)}; {self.remedy()}")
+            raise MissingData(f"{len(alone)} images of nyuv2/{split} have no depth: {some(alone, 10)}; {self.remedy()}")
         return [f"{split}/{stem}" for stem in sorted(images)]
 
     def sample(self, root: Path, split: str):

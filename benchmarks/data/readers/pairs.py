@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.data import decode
-from benchmarks.data.readers.base import SPLITS, Reader, few, walk
+from benchmarks.data.readers.base import SPLITS, Reader, walk
 from benchmarks.data.samples import Sample
-from benchmarks.errors import MissingData
+from benchmarks.errors import MissingData, some
 
 ENDINGS = {".jpg", ".jpeg", ".png", ".bmp"}
 
@@ -81,7 +81,7 @@ class PairReader(Reader):
     def ids(self, root: Path, split: str) -> list[str]:
         scan = self.scan(root)
         if alone := scan.unmasked[split]:
-            names = few([f.stem for f in alone])
+            names = some([f.stem for f in alone], 10)
             raise MissingData(f"{len(alone)} images of {self.name}/{split} have no mask{self.place()}: {names}; {self.remedy()}")
         if not scan.items[split]:
             raise MissingData(f"{self.name}/{split}: no images in {root}; {self.remedy()}")
