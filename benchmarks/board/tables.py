@@ -82,7 +82,7 @@ def summary(records: list[Record], further: bool = True) -> Table:
             }
         )
     # The caption names the unit, so that the short headers of a terminal need not.
-    title = caption(records) + (f" {shown.label} in {shown.name}." if shown.name else "")
+    title = caption(records) + (f" {shown.title} in {shown.name}." if shown.name else "")
     title += "" if shown.higher else f" The lower the {shown.label}, the better."
     short = {"compared with": "vs", shown.gap: "difference (95 %)", "trained parameters": "trained"}
     short |= {shown.header: shown.label}

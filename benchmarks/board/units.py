@@ -22,6 +22,11 @@ class Unit:
         return self.label + (f", {self.name}" if self.name else "") + ("" if self.higher else " (lower is better)")
 
     @property
+    def title(self) -> str:
+        """The label as a sentence begins: "Accuracy", but "mIoU" as it is."""
+        return self.label.capitalize() if self.label.islower() else self.label
+
+    @property
     def gap(self) -> str:
         """The head of a column of differences."""
         return f"difference{', ' + self.name if self.name else ''} (95 % interval{'' if self.higher else '; below 0 is better'})"
