@@ -20,12 +20,42 @@ if __name__ == "__main__":
     sys.path.insert(0, str(HERE.parent))  # a checkout that is not installed
 
 from benchmarks.metrics.intervals import bootstrap, paired  # noqa: E402
+from benchmarks.metrics.names import METRICS  # noqa: E402
 from benchmarks.records import Record, dump, hash_of  # noqa: E402
 
 IMAGES = [f"camo-{i}" for i in range(6)]
 MINI = {"name": "mini-v1", "prompt": "interior point", "mask": "single", "search_images": 4, "seeds": [0, 1, 2]}
 MINI_OTHER = MINI | {"prompt": "centroid"}  # the same name with another rule: another version
 PAPER = {"name": "paper-v1", "prompt": "interior point", "mask": "single", "search_images": 50, "seeds": [0, 1, 2]}
+CAMO = MINI | {"metric": "miou"}
+_HEADED = {k: v for k, v in MINI.items() if k not in ("prompt", "mask")}
+DEPTH = _HEADED | {"metric": "mse", "rules": {"head": "lin.1"}}
+CLASSES = _HEADED | {"metric": "accuracy", "rules": {"head": "linear on CLS"}}
+# The metrics of a task's records, each of one image's mIoU-like score; where only mIoU is named, it is the score itself.
+MEASURED = {
+    "camo": {
+        "miou": lambda s: s,
+        "dice": lambda s: 2 * s / (1 + s),
+        "s_measure": lambda s: 0.4 + s / 2,
+        "e_adaptive": lambda s: 0.35 + s / 2,
+        "e_mean": lambda s: 0.3 + s / 2,
+        "e_max": lambda s: 0.45 + s / 2,
+        "weighted_f": lambda s: 0.9 * s,
+        "mae": lambda s: (1 - s) / 5,
+    },
+    # Not the ranked one first: the protocol says which it is.
+    "depth": {
+        "abs_rel": lambda s: 0.4 * (1 - s),
+        "mse": lambda s: (1 - s) ** 2,
+        "rmse": lambda s: 1 - s,
+        "delta1": lambda s: 0.3 + s,
+    },
+    "classification": {"accuracy": lambda s: float(s > 0.6), "cross_entropy": lambda s: 2 * (1 - s)},
+}
+OBJECTIVES = {
+    "mse": "-mse",
+    "accuracy": "accuracy, ties broken by cross-entropy: correct - 0.0001 cross-entropy",
+}
 LIFT = {
     "base": 0.0,
     "base+best-of-three": 0.01,
@@ -68,12 +98,16 @@ def example(
     error=None,
     dirty=False,
     precision="float32",
+    task="camo",
+    backbone="sam-mini",
+    metrics=("miou",),
 ) -> Record:
-    """One record as a run leaves it. `held` names its evaluations (default: as the method does); `error` makes it failed."""
+    """One record as a run leaves it. `held` names its evaluations (default: as the method does); `error` makes it failed.
+    `metrics` are keys of MEASURED[task], in the order in which the record names them."""
     spec = {
-        "task": "camo",
+        "task": task,
         "dataset": dataset,
-        "backbone": "sam-mini",
+        "backbone": backbone,
         "method": method,
         "protocol": protocol["name"],
         "seed": seed,
@@ -85,24 +119,26 @@ def example(
     roles = {"base": "base"} | {name: "control" for name in LIFT if name.endswith(("+random-swap", "+best-of-three"))}
     evaluations = []
     for name in [] if error else held or HELD[method]:
-        found = scores(name, seed, images)
-        mean = bootstrap(found)
+        plain = scores(name, seed, images)
+        found = {m: plain if m == "miou" else [round(MEASURED[task][m](s), 6) for s in plain] for m in metrics}
         evaluations.append(
             {
                 "name": name,
                 "role": roles.get(name, "method"),
-                "metrics": {"miou": {"value": sum(found) / len(found), "low": mean.low, "high": mean.high}},
-                "scores": {"miou": found},
+                "metrics": {m: _interval(values) for m, values in found.items()},
+                "scores": found,
             }
         )
-    by_name = {e["name"]: e["scores"]["miou"] for e in evaluations}
+    ranked = protocol.get("metric", "miou")
+    sign = METRICS[ranked].sign
+    by_name = {e["name"]: e["scores"][ranked] for e in evaluations}
     search = comparison = None
     if method.endswith("+swap") and not error:
         gain = paired(by_name[method], by_name[family])
         comparison = {
             "a": method,
             "b": family,
-            "metric": "miou",
+            "metric": ranked,
             "difference": gain.value,
             "low": gain.low,
             "high": gain.high,
@@ -110,6 +146,7 @@ def example(
         }
         search = {
             "strategy": "exhaustive",
+            "objective": OBJECTIVES.get(ranked, ranked),
             "images": [f"search-{i}" for i in range(4)],
             "channels": 16,
             "pairs": [(3, 7), (5 + seed, 1)],
@@ -119,9 +156,10 @@ def example(
             "conflicts": 10 * seed,
             "base_score": 0.5,
             "search_gain": 0.06,
-            "test_gain": gain.value,
+            "test_gain": sign * gain.value,
         }
     trained = TRAINED.get(family, (512, {}))
+    trained = trained if "mask" in protocol else (trained[0], {})  # a head is nothing that a method trains
     stage = {"threads": 2, "peak_memory_mb": 400.0 + seed}
     stages = [stage | {"name": "train", "seconds": 30.0 + seed, "cached": method.endswith("+swap")}] if trained[0] else []
     stages += [stage | {"name": "search", "seconds": 12.5 + seed}] if search else []
@@ -134,7 +172,7 @@ def example(
             "spec_hash": hash_of(spec),
             "protocol": protocol,
             "protocol_hash": hash_of(protocol),
-            "weights": {"sam-mini": "0" * 64},
+            "weights": {backbone: "0" * 64},
             "marks": list(marks),
             "images": [] if error else images,
             "evaluations": evaluations,
@@ -153,8 +191,31 @@ def example(
                 "packages": {"torch": "2.9.0"},
             },
             "started": started,
-            "command": f"python -m benchmarks run --task camo --dataset {dataset} --method '{method}' --protocol {protocol['name']}",
+            "command": f"python -m benchmarks run --task {task} --dataset {dataset} --method '{method}' --protocol {protocol['name']}",
         }
+    )
+
+
+def _interval(values: list[float]) -> dict[str, float]:
+    mean = bootstrap(values)
+    return {"value": sum(values) / len(values), "low": mean.low, "high": mean.high}
+
+
+def measured(task: str, method: str, seed: int) -> Record:
+    """A record with every metric of MEASURED[task]; depth and classification are of a backbone with a linear head."""
+    if task == "camo":
+        return example(method, seed, protocol=CAMO, dataset="camo-mini", metrics=tuple(MEASURED[task]))
+    protocol, dataset = {"depth": (DEPTH, "depth-mini"), "classification": (CLASSES, "classes-mini")}[task]
+    return example(
+        method,
+        seed,
+        protocol=protocol,
+        dataset=dataset,
+        images=[f"{task}-{i}" for i in range(6)],
+        held=[name for name in HELD[method] if name != "base+best-of-three"],
+        task=task,
+        backbone="dino-mini",
+        metrics=tuple(MEASURED[task]),
     )
 
 
@@ -190,6 +251,10 @@ def examples() -> dict[str, str]:
         ),
     )
     add("community", example("lora", 0, protocol=PAPER, dataset="cod10k", held=["lora"]))  # its base was never evaluated
+    for task in MEASURED:
+        for seed in range(3):
+            for method in ("base+swap", "dora+swap"):
+                add("verified", measured(task, method, seed))
     files["community/mini-v1/camo/cut-off.json"] = '{"schema_version": 1, "status": "do'
     return files
 

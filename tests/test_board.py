@@ -15,14 +15,14 @@ import pytest
 from benchmarks.board.build import EMBEDDED, MARK, build, check, render
 from benchmarks.board.collect import boards, collect
 from benchmarks.board.overview import overview
-from benchmarks.board.pool import difference, ordered, pool, reference
+from benchmarks.board.pool import difference, metrics_of, ordered, pool, reference
 from benchmarks.board.stage_costs import stage_costs
-from benchmarks.board.tables import cost, missing_seeds, search_table, summary, unit
+from benchmarks.board.tables import cost, headline, missing_seeds, other_metrics, search_table, summary, unit
 from benchmarks.board.text import WIDTH, Table, escape, markdown, plain, terminal
 from benchmarks.errors import MissingData, UsageError
 from benchmarks.metrics.intervals import paired
 from benchmarks.records import Record, dump, hash_of
-from tests.make_example_results import GOLDEN, IMAGES, MINI, MINI_OTHER, RESULTS, example, examples
+from tests.make_example_results import CAMO, GOLDEN, IMAGES, MINI, MINI_OTHER, RESULTS, example, examples, measured
 
 AGAIN = "run `python tests/make_example_results.py --golden`, and read the difference before committing it"
 
@@ -164,7 +164,8 @@ def test_captions_say_prompt_and_mask(pages):
     for name, text in pages.items():
         assert text.startswith(MARK + "\n")
         if name != "README.md":
-            assert text.count("prompt: ") == text.count("mask choice: single") == text.count("Test images: 6") >= 1
+            assert text.count("prompt: ") == text.count("mask choice: single") == text.count("; mask choice")
+            assert text.count("mask choice: single") + text.count("; head: lin") == text.count("Test images: 6") >= 1
     assert "prompt: interior point" in pages["mini-v1-camo.md"] and "prompt: centroid" in pages["mini-v1-camo.md"]
 
 
@@ -318,7 +319,8 @@ def test_a_random_swap_is_a_control_whatever_its_record_says():
 
 def test_a_terminal_gets_one_caption_and_at_most_110_columns(found):
     for records in boards(found.kept).values():
-        for table in (summary(records), search_table(records), *cost(records)):
+        others = [table] if (table := other_metrics(records)) else []
+        for table in (summary(records, further=False), *others, search_table(records), *cost(records)):
             text = terminal(table)
             assert max(map(len, text.splitlines())) <= WIDTH == 110
             words = sorted(w for cell in table.frame.to_numpy().ravel() for w in cell.split())
@@ -351,6 +353,63 @@ def test_further_metrics_are_shown_and_lower_may_be_better():
     assert unit("rmse").show(0.45) == "0.450" and unit("unknown").header == "unknown, points"
     assert unit("miou").show(0.58245) == unit("miou").show(0.58245 - 1e-16)
     assert unit("miou").show(-0.000001) == "0.00" and unit("miou").show(-0.000001, True) == "+0.00"
+
+
+def test_where_lower_is_better_the_best_is_the_lowest_and_gains_point_up():
+    records = [measured("depth", method, seed) for method in ("base+swap", "dora+swap") for seed in range(3)]
+    assert metrics_of(records) == ["mse", "abs_rel", "rmse", "delta1"]  # the records name another one first
+    frame = summary(records, further=False).frame.set_index("evaluation")
+    head, gap = "MSE, m² (lower is better)", "difference, m² (95 % interval; below 0 is better)"
+    by_hand = {
+        name: np.mean([np.mean(r.evaluation(name).scores["mse"]) for r in records if r.evaluation(name)])
+        for name in ("base", "base+swap", "dora", "dora+swap")
+    }
+    assert {name: frame.loc[name, head] for name in by_hand} == {name: f"{value:.4f}" for name, value in by_hand.items()}
+    assert frame.loc["base+swap", gap].startswith(f"{by_hand['base+swap'] - by_hand['base']:+.4f} (-")
+    line = headline(records)
+    assert line["metric"] == head and line["best method"] == f"dora+swap: {min(by_hand.values()):.4f}"
+    swaps = search_table(records)
+    assert swaps.frame["test gain, m²"][0] == f"{by_hand['base'] - by_hand['base+swap']:+.4f}"
+    assert swaps.caption.endswith("A gain is how much the MSE falls.") and "head passes" in swaps.frame
+    seen = overview({"depth-mini": records, "camo-mini": [measured("camo", "base+swap", 0)]})
+    assert f"depth-mini ({head})" in seen.frame and seen.caption.endswith("A difference of MSE below 0 is a gain.")
+
+
+def test_other_metrics_stand_in_a_table_of_their_own():
+    records = [measured("camo", "dora+swap", seed) for seed in range(3)]
+    frame = other_metrics(records).frame
+    assert list(frame["method"]) == ["base", "dora", "dora+swap"]  # controls do not count
+    names = ("dice", "s_measure", "e_adaptive", "e_mean", "e_max", "weighted_f", "mae")
+    assert list(frame)[1:] == [unit(name).header for name in names]
+    dice = np.mean([np.mean(r.evaluation("dora").scores["dice"]) for r in records])
+    assert frame["Dice, points"][1] == f"{100 * dice:.2f}"
+    assert not set(frame) & set(summary(records, further=False).frame)
+    assert other_metrics([example("base+swap", 0)]) is None is other_metrics([])
+
+
+def test_a_search_of_another_score_has_no_difference_to_the_test_gain():
+    record = measured("depth", "base+swap", 0)
+    other = changed(record, search=record.search.model_dump() | {"objective": "abs_rel <b>"})
+    row = search_table([other]).frame.iloc[0]
+    assert row["search gain, m²"] == "+0.06" and row["search gain - test gain"] == "another score"
+    assert "The search scored abs_rel <b>." in search_table([other]).caption
+
+
+@pytest.mark.parametrize("ranked", [None, 3, ["miou"], {"a": 1}, "unmeasured"])
+def test_a_protocol_that_names_no_measured_metric_ranks_by_the_first(ranked):
+    record = example("base", 0, metrics=("dice", "miou"))
+    protocol = CAMO | {"metric": ranked}
+    odd = changed(record, protocol=protocol, protocol_hash=hash_of(protocol))
+    assert metrics_of([odd]) == ["dice", "miou"] and metrics_of([]) == []
+    assert headline([odd])["metric"] == "Dice, points"
+
+
+def test_how_to_read_speaks_of_the_metrics_at_hand(tmp_path):
+    put(example("base", 0), tmp_path / "a" / "verified" / "a.json")
+    put(measured("depth", "base+swap", 0), tmp_path / "b" / "verified" / "b.json")
+    masks, depth = (render(tmp_path / name)["README.md"] for name in "ab")
+    assert "**Points.** mIoU" in masks and not any(w in masks for w in ("**MSE.**", "**Lower is better**", "**Other metrics**"))
+    assert all(w in depth for w in ("**MSE.**", "**Lower is better**", "**Other metrics**")) and "**Points.**" not in depth
 
 
 def test_times_of_two_devices_never_share_a_table():
@@ -470,8 +529,9 @@ def test_collect_survives_any_file(tmp_path):
 def test_build_writes_what_changed_and_removes_only_its_own(tmp_path):
     results, out = tmp_path / "results", tmp_path / "board"
     shutil.copytree(RESULTS, results)
-    assert check(results, out) == ["missing: README.md", "missing: mini-v1-camo.md", "missing: paper-v1-cod10k.md"]
-    assert [p.name for p in build(results, out)] == ["README.md", "mini-v1-camo.md", "paper-v1-cod10k.md"]
+    names = ["README.md", *(f"mini-v1-{d}.md" for d in ("camo-mini", "camo", "classes-mini", "depth-mini")), "paper-v1-cod10k.md"]
+    assert sorted(check(results, out)) == sorted(f"missing: {name}" for name in names)
+    assert sorted(p.name for p in build(results, out)) == sorted(names)
     assert check(results, out) == [] and build(results, out) == []
     (out / "notes.md").write_text("by hand\n")
     (out / "old.md").write_text(f"{MARK}\n\n# Old\n")

@@ -13,9 +13,10 @@ import pandas as pd
 
 from benchmarks.board import cost_page
 from benchmarks.board.collect import REASONS, TIERS, Board, Collection, Dropped, board_of, boards, collect
+from benchmarks.board.how import how
 from benchmarks.board.overview import overview
 from benchmarks.board.stage_costs import stage_costs
-from benchmarks.board.tables import headline, missing_seeds, search_table, summary
+from benchmarks.board.tables import headline, missing_seeds, other_metrics, search_table, summary
 from benchmarks.board.text import Table, code, escape, markdown
 from benchmarks.errors import UsageError
 from benchmarks.files import write_atomically
@@ -27,26 +28,6 @@ _TIER_MEANS = {
     "verified": "run from a clean tree, on the full test set; a note names the seeds of the protocol that are missing",
     "community": "sent in by users, without what verified asks for",
 }
-_HOW = """## How to read the numbers
-
-- **Points.** mIoU is the foreground IoU of each image, averaged over the test images, then over seeds, times 100.
-- **Other metrics** stand beside the one that methods are ranked by, which for depth is the mean squared error and for classification
-  the accuracy. A header says where lower is better; a difference is always the metric's own, so that there a gain is negative.
-- **95 % interval.** Bootstrap over images and seeds: how far the number may move with other images of the same kind
-  and with other seeds. Few seeds tell little about the spread between seeds, and the interval is widened for that
-  (Student's t). In simulations of three seeds it holds the true mean in 95 % of cases, in more where seeds matter little;
-  with one seed it says nothing about seeds.
-- **Difference.** Paired by image, because both were evaluated on the same images. A swap (`X+swap`) and its random control
-  are compared with the same method without swap (`X`); all else with `base`. **tie**: zero lies in the interval, so the
-  data show no difference, whatever its sign.
-- **Swap.** `3<-7` overwrites the redundant channel 3 with the effective channel 7 (0-based). *Redundant* and *effective*
-  mean only that this raised the score on the search set, which shares no image with the test set.
-  A *conflict* is a combination in which two pairs overwrite one channel; it is skipped.
-- **Controls.** `X+random-swap` swaps the same number of pairs, drawn at random; `base+best-of-three` is the unadapted model
-  with the best-scored of SAM's three masks for one click. A gain that a control also reaches is not the method's.
-- **Trained parameters.** The method's own, plus what is trained besides, by name.
-- **Version.** Eight hex digits that stand for every rule of the protocol. Numbers of two versions are never joined.
-- **Empty or worded cells** say why there is no number. Times of two devices never share a column."""
 
 
 def build(results: Path, out: Path) -> list[Path]:
@@ -112,7 +93,7 @@ def _index(found: Collection, groups: dict[Board, list[Record]], names: dict, co
     if costs:
         parts += ["## Cost", f"[What each method takes: trained parameters, memory, time]({cost_page.PAGE})"]
     parts += [
-        _HOW,
+        how(list(groups.values())),
         "## Tiers",
         "\n".join(f"- **{tier}**: {_TIER_MEANS[tier]}." for tier in TIERS)
         + "\n\nThe tiers are never mixed in a table. A record that is dropped from one is listed below.",
@@ -166,10 +147,12 @@ def _page(subject: tuple[str, str], groups: dict[Board, list[Record]], failed: l
         parts += [] if here else [f"No {tier} record that stands on a board."]
         for board, records in here.items():
             version = f", version {board.protocol_hash[:8]}" if len(versions) > 1 else ""
-            table = summary(records)
+            table = summary(records, further=False)
             if tier == "verified":
                 table = replace(table, notes=(*table.notes, *missing_seeds(records)))
             parts += [f"### {escape(_backbone(board))}, task {escape(board.task)}{version}", markdown(table)]
+            if others := other_metrics(records):
+                parts += ["#### Other metrics", markdown(others)]
             parts += ["#### Swaps", markdown(search_table(records))]
             parts += ["#### Cost", *(markdown(table) for table in stage_costs(records))]
             parts += ["#### Reproduce", code(_commands(records))]

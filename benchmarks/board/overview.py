@@ -31,4 +31,6 @@ def overview(records: dict[str, list[Record]]) -> Table:
         rows.append(row)
     what = next(iter(units.values())).header if one and units else "Means"
     caption = f"{what}, mean over seeds; beside it what a swap adds, paired by image, with its 95 % interval."
+    if falling := [shown.label for shown in dict.fromkeys(units.values()) if not shown.higher]:
+        caption += f" A difference of {' and '.join(falling)} below 0 is a gain."
     return Table(caption, pd.DataFrame(rows), missing="Nothing was evaluated.")

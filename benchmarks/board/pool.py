@@ -57,13 +57,23 @@ def ordered(names) -> list[str]:
     return sorted(names, key=key)
 
 
+def head_of(record: Record) -> str | None:
+    """The linear head of a record whose backbone has one in the place of a mask decoder: it takes no prompt and gives no mask."""
+    rules = record.protocol.get("rules")
+    return str(rules["head"]) if isinstance(rules, dict) and "head" in rules else None
+
+
 def metrics_of(records: list[Record]) -> list[str]:
-    """Metrics in the order in which the records name them; the first is the headline."""
+    """The metric that the protocol ranks methods by, then all others in the order in which the records name them.
+
+    Of a protocol that names none, or one that was not measured, the first that the records name goes first.
+    """
     found = {}
     for record in records:
         for evaluation in record.evaluations:
             found |= dict.fromkeys([*evaluation.metrics, *evaluation.scores])
-    return list(found)
+    ranked = records[0].protocol.get("metric") if records else None  # what was sent, so of any kind
+    return sorted(found, key=lambda metric: metric != ranked)  # stable
 
 
 def pool(records: list[Record], metric: str) -> Pool:

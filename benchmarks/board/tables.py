@@ -1,60 +1,29 @@
 """Tables from records: what `run` prints and what the pages show. Pure functions; every cell is a string.
 
-Scores that are fractions are shown in points (times 100). An interval is written "low to high".
+Each metric has the unit of `benchmarks.metrics.names`. An interval is written "low to high".
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
 from statistics import median
 
 import pandas as pd
 
-from benchmarks.board.pool import SWAP, Difference, Pool, difference, family, mean, metrics_of, ordered, pool, reference
+from benchmarks.board.pool import Difference, Pool, difference, family, head_of, mean, metrics_of, ordered, pool, reference
+from benchmarks.board.swaps import search_table as search_table  # one of the tables, in a module of its own
 from benchmarks.board.text import Table
-from benchmarks.metrics.names import METRICS
+from benchmarks.board.units import Unit, unit
 from benchmarks.records import Record, Stage
-
-
-@dataclass(frozen=True)
-class Unit:
-    """How a metric is shown: its value times `scale`, with `decimals`; `higher` is better, or lower."""
-
-    label: str
-    name: str = "points"
-    scale: float = 100
-    decimals: int = 2
-    higher: bool = True
-
-    @property
-    def header(self) -> str:
-        return self.label + (f", {self.name}" if self.name else "") + ("" if self.higher else " (lower is better)")
-
-    def show(self, value: float, signed: bool = False) -> str:
-        # Rounded first to nine decimals: machines differ in the last bits, and 58.245 must be one text on all of them.
-        rounded = round(round(value * self.scale, 9), self.decimals) + 0.0  # adding zero makes -0.0 plain
-        return f"{rounded:{'+' if signed else ''}.{self.decimals}f}"
-
-
-_UNITS = {m.name: Unit(m.label, m.unit, m.scale, m.digits, m.higher_is_better) for m in METRICS.values()}
-
-
-def unit(metric: str) -> Unit:
-    """The unit of a metric; one that is not known is a fraction where higher is better."""
-    return _UNITS.get(metric, Unit(metric))
 
 
 def caption(records: list[Record]) -> str:
     """What was run and under which rules: the line above every table. `records` are of one board and not empty."""
     first = records[0]
     counts = sorted({len(r.images) for r in records if r.images})
-    further = first.protocol.get("rules")
-    headed = isinstance(further, dict) and "head" in further  # a linear head takes no prompt and gives no mask
     known = (("prompt", "prompt"), ("mask choice", "mask"))
-    rules = (
-        [f"head: {further['head']}"] if headed else [f"{label}: {first.protocol.get(key, 'not stated')}" for label, key in known]
-    )
+    rules = [f"{label}: {first.protocol.get(key, 'not stated')}" for label, key in known]
+    rules = [f"head: {head}"] if (head := head_of(first)) else rules
     return (
         f"Task {first.spec.task}, dataset {first.spec.dataset}, backbone {first.spec.backbone}. "
         f"Protocol {first.spec.protocol}, version {first.protocol_hash[:8]}; {'; '.join(rules)}. "
@@ -81,12 +50,12 @@ def missing_seeds(records: list[Record]) -> list[str]:
     return [f"of the protocol's {len(wanted)} seeds, missing: {s}, for {', '.join(names)}" for s, names in lacking.items()]
 
 
-def summary(records: list[Record]) -> Table:
+def summary(records: list[Record], further: bool = True) -> Table:
     """A row per evaluation over all its seeds, for records of one task, dataset, backbone, precision and protocol version.
 
-    The first metric that the records name is the headline: its mean, 95 % interval over images and seeds, and its
-    difference, paired by image, to the same method without swap (for a swap) or to base (for all else). Further metrics
-    follow as means. Raises ValueError when the records are of several boards; tiers are for the caller to keep apart.
+    The protocol's metric is the headline: its mean, 95 % interval over images and seeds, and its difference, paired by
+    image, to the same method without swap (for a swap) or to base (for all else). Further metrics follow as means, unless
+    `further` is False: `other_metrics` gives them a table. Raises ValueError when the records are of several boards; tiers are for the caller to keep apart.
     """
     _one_board(records)
     notes = [note for record in records for note in _kept_off(record)]
@@ -95,9 +64,9 @@ def summary(records: list[Record]) -> Table:
     if not pools:
         return Table(caption(records) if records else "", pd.DataFrame(), tuple(notes), "Nothing was evaluated.")
     (headline, pooled), *others = pools.items()
+    others = others if further else []
     notes += [note for p in pools.values() for note in p.notes]
     shown, rows = unit(headline), []
-    gap = f"difference{', ' + shown.name if shown.name else ''} (95 % interval)"
     for name in ordered(pooled.scores):
         value, interval = mean(pooled, name)
         rows.append(
@@ -107,15 +76,16 @@ def summary(records: list[Record]) -> Table:
                 "95 % interval": _interval(interval, shown) or "none: the seeds have different test images",
                 "seeds": str(len(pooled.scores[name])),
                 "compared with": reference(name) or "",
-                gap: _against(pooled, name, shown),
+                shown.gap: _against(pooled, name, shown),
                 **{unit(m).header: unit(m).show(mean(p, name)[0]) if name in p.scores else "" for m, p in others},
                 "trained parameters": _trained(records, name),
             }
         )
     # The caption names the unit, so that the short headers of a terminal need not.
-    title = caption(records) + (f" {shown.label} in {shown.name}." if shown.name else "")
-    short = {"compared with": "vs", gap: "difference (95 %)", "trained parameters": "trained"}
-    short |= {shown.header: shown.label} if shown.higher else {}
+    title = caption(records) + (f" {shown.title} in {shown.name}." if shown.name else "")
+    title += "" if shown.higher else f" The lower the {shown.label}, the better."
+    short = {"compared with": "vs", shown.gap: "difference (95 %)", "trained parameters": "trained"}
+    short |= {shown.header: shown.label}
     return Table(title, pd.DataFrame(rows), tuple(dict.fromkeys(notes)), short=short)
 
 
@@ -154,38 +124,19 @@ def cost(records: list[Record]) -> list[Table]:
     return [_cost(device, devices[device]) for device in sorted(devices)]
 
 
-def search_table(records: list[Record]) -> Table:
-    """The swap that each seed of each method found, its gain on the search set and on the test set, and the effort."""
-    rows, sizes = [], set()
-    shown = unit((metrics_of(records) or ["score"])[0])
-    suffix = f", {shown.name}" if shown.name else ""
-    for record in sorted((r for r in records if r.spec.method.endswith(SWAP)), key=lambda r: (r.spec.method, r.spec.seed)):
-        found = record.search
-        row = {"method": record.spec.method, "seed": str(record.spec.seed)}
-        if found is None:
-            rows.append(row | {"pairs (redundant<-effective)": "not recorded"})
-            continue
-        sizes.add(len(found.images))
-        test = found.test_gain
-        rows.append(
-            row
-            | {
-                "pairs (redundant<-effective)": ", ".join(f"{i}<-{j}" for i, j in found.pairs) or "none: no pair helped",
-                f"search gain{suffix}": shown.show(found.search_gain, True),
-                f"test gain{suffix}": "not measured" if test is None else shown.show(test, True),
-                "search gain - test gain": "" if test is None else shown.show(found.search_gain - test, True),
-                "conflicts skipped": f"{found.conflicts:,}",
-                "decoder passes": f"{found.evaluations:,}",
-                "strategy": found.strategy,
-            }
-        )
-    title = (
-        f"Swaps found on a search set of {' or '.join(map(str, sorted(sizes)))} images, disjoint from the test set."
-        if sizes
-        else ""
-    )
-    short = {"pairs (redundant<-effective)": "pairs", "conflicts skipped": "conflicts"}
-    return Table(title, pd.DataFrame(rows).fillna(""), (), "No method with swap was run.", short)
+def other_metrics(records: list[Record]) -> Table | None:
+    """A row for base, each method and each swap, a column for each metric but the protocol's: means over seeds of means over
+    images, without an interval. None where the records hold no other metric."""
+    pools = {metric: p for metric in metrics_of(records)[1:] if (p := pool(records, metric)).scores}
+    names = ordered({n for p in pools.values() for n in p.scores if p.roles[n] != "control"})
+    if not names:
+        return None
+    rows = [
+        {"method": n} | {unit(m).header: unit(m).show(mean(p, n)[0]) if n in p.scores else "" for m, p in pools.items()}
+        for n in names
+    ]
+    ranked = unit(metrics_of(records)[0]).label
+    return Table(f"Means over images, then over seeds. Methods are ranked by {ranked} alone, above.", pd.DataFrame(rows))
 
 
 def _cost(device: str, records: list[Record]) -> Table:
