@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.backbones import dinov2_pairs
 from benchmarks.backbones.model import Encoded, Model
 from benchmarks.data.samples import DepthSample, LabelSample
 from benchmarks.metrics import depth as depth_metrics
@@ -88,20 +89,23 @@ class Classifier(_Tokens):
     ) -> Callable[[Tensor, int], Tensor] | None:
         if self.precision != "float32":
             return None
-        weight = self.network.head.weight.detach()
-        columns = torch.cat([weight.T, weight.new_zeros(1, len(weight))])  # (C + 1, K): the last is that of no pair
+        columns = self.network.head.weight.detach().T.contiguous()  # (C, K)
+
+        @lru_cache(maxsize=workers + 1)  # each is at one image, and one of them may have begun the next
+        def prepared(image: int) -> tuple[Tensor, Tensor]:
+            token = sites[image].to(self.device)[:, 0]
+            return token, self.network.head(token)
 
         def score(pairs: Tensor, image: int) -> Tensor:
-            token = sites[image].to(self.device)[:, 0]
-            redundant, effective = pairs.unbind(-1)  # (B, P), -1 where there is no pair
-            change = (token[effective] - token[redundant]).where(redundant >= 0, 0.0)
-            logits = torch.baddbmm(self._base(token).expand(len(pairs), 1, -1), change[:, None], columns[redundant])
-            return _graded(logits[:, 0], items[image].label)
+            token, base = prepared(image)
+            redundant, effective = pairs.unbind(-1)  # (B, P), -1 where there is no pair: the last channel against itself
+            change = token[effective] - token[redundant]
+            logits = torch.addcmul(base, columns[redundant[:, 0]], change[:, :1])
+            for k in range(1, pairs.shape[1]):
+                logits.addcmul_(columns[redundant[:, k]], change[:, k, None])
+            return _graded(logits, items[image].label)
 
         return score
-
-    def _base(self, token: Tensor) -> Tensor:
-        return self.network.head(token)[None, None]
 
     def example(self, sample: LabelSample) -> tuple[Tensor]:
         return (torch.tensor([sample.label], device=self.device),)
@@ -208,35 +212,22 @@ class DepthModel(_Tokens):
     ) -> Callable[[Tensor, int], Tensor] | None:
         if self.precision != "float32":
             return None
-        patch, whole = self.network.head.weight.detach().split(self.network.embed_dim, dim=1)  # (K, C) each
+        weight = tuple(half.T.contiguous() for half in self.network.head.weight.detach().split(self.network.embed_dim, dim=1))
 
         @lru_cache(maxsize=workers + 1)  # each is at one image, and one of them may have begun the next
-        def prepared(image: int) -> tuple[Tensor, Tensor, Tensor]:
+        def prepared(image: int) -> dinov2_pairs.Image:
             site, item = sites[image].to(self.device), items[image]
-            base = self._enlarged(self._logits(site[None], item.grid))[0].flatten(1)  # (K, n)
-            maps = self._enlarged(site[:, 1:].unflatten(1, item.grid)[None])[0].flatten(1)  # (C, n)
-            return base, maps, site[:, 0]
+            logits = self._enlarged(self._logits(site[None], item.grid))
+            maps = self._enlarged(site[:, 1:].unflatten(1, item.grid)[None])[0].flatten(1)
+            size = tuple(n * self.patch for n in item.grid)
+            # An expectation over bins lies within them, so that nothing is ever clipped.
+            error = dinov2_pairs.SquaredError.around(self._depth(logits)[0], item.truth, item.counts, size, item.at)
+            return dinov2_pairs.Image(logits[0].flatten(1), maps, site[:, 0], error)
 
         def score(pairs: Tensor, image: int) -> Tensor:
-            (base, maps, cls), item = prepared(image), items[image]
-            size = tuple(self._up * n for n in item.grid)
-            redundant, effective = pairs.unbind(-1)  # (B, P)
-            there = (redundant >= 0).to(base.dtype)
-            change = (maps[effective] - maps[redundant]) * there[..., None]  # (B, P, n)
-            constant = (cls[effective] - cls[redundant]) * there  # (B, P)
-            columns = patch.T[redundant].transpose(1, 2)  # (B, K, P)
-            shift = torch.einsum("bp,bpk->bk", constant, whole.T[redundant])
-            # relu(x) + 0.1 is the larger of x + 0.1 and 0.1, so the floor goes into what is added before.
-            logits = torch.baddbmm((base + FLOOR)[None].expand(len(pairs), -1, -1), columns, change)
-            logits = logits.add_(shift[..., None]).clamp_(min=FLOOR)
-            total = self._both @ logits  # (B, 2, n): the weighted and the plain sum over bins
-            return -self._error(self._cropped((total[:, 0] / total[:, 1]).unflatten(1, size), item), item)
+            return -dinov2_pairs.errors(prepared(image), pairs, weight, self._bins, FLOOR)
 
         return score
-
-    @property
-    def _both(self) -> Tensor:
-        return torch.stack([self._bins, torch.ones_like(self._bins)])
 
     def example(self, sample: DepthSample) -> tuple[Tensor, Tensor, Tensor]:
         """Truth and which pixels count, (1, H, W) each, and where the image lies in the input, (1, 2)."""

@@ -88,7 +88,10 @@ def tables(done: list, beside: list = ()) -> None:
     from benchmarks.board import tables
     from benchmarks.board.text import terminal
 
-    print(terminal(tables.summary([*done, *beside])))
+    print(terminal(tables.summary([*done, *beside], further=False)))
+    if (others := tables.other_metrics([*done, *beside])) is not None:
+        print()
+        print(terminal(others))
     if any(r.search for r in done):
         print()
         print(terminal(tables.search_table(done)))
