@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks.data.folder import root as place
 from benchmarks.data.manifests import manifest
 from benchmarks.errors import MissingData, UsageError
-from benchmarks.fetch import Pin, download, drive_url, faults
+from benchmarks.fetch import Pin, download, drive_url, faults, warn_of_size
 from benchmarks.files import home, link_or_copy, write_atomically
 from benchmarks.unpack import unpack
 
@@ -66,8 +66,10 @@ def add_file(name: str, path: Path) -> str | None:
     _vacant(name)
     sources = manifest(name)["sources"]
     source = next((s for s in sources if s.get("file") == path.name), None)
-    if source and (reason := faults(path, _pin(source))):
-        raise MissingData(f"{path} is not the file of the manifest: {reason}; run: {command(name)}")
+    if source:
+        if reason := faults(path, _pin(source)):
+            raise MissingData(f"{path} is not the file of the manifest: {reason}; run: {command(name)}")
+        warn_of_size(path, _pin(source))
     _take(name, path, source or {"unpack": True})
     if source:
         _note(name, source)
@@ -178,7 +180,7 @@ def _mirror(stated: dict, wanted: str) -> dict:
 
 
 def _pin(source: dict) -> Pin:
-    return Pin(source.get("bytes"), source.get("sha256"), source.get("md5"))
+    return Pin(source.get("bytes"), source.get("sha256"), source.get("md5"), source.get("bytes_unconfirmed"))
 
 
 def _key(source: dict) -> str:
