@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 from benchmarks.data.folder import root as place
@@ -82,19 +83,22 @@ def add_file(name: str, path: Path) -> str | None:
 
 
 def add_folder(name: str, path: Path, force: bool = False) -> list[str]:
-    """Link the place to a folder in the official layout, or copy it where links are impossible. Returns its structural faults.
+    """Link the place to a folder in the official layout or of `save_to_disk`, or copy it where links are impossible.
 
-    With faults nothing is put in place, unless `force`. Raises MissingData where the layout is another.
+    A folder of parquet files, as the Hugging Face hub has them, is rewritten as `save_to_disk` does. Returns the structural
+    faults. With faults nothing is put in place, unless `force`. Raises MissingData where the layout is another.
     """
     _vacant(name)
     path = path.resolve()
-    reader = _reader(name)
-    if reason := reader.lacking(path):
+    reader, root = _reader(name), place(name)
+    reason = reader.lacking(path)
+    if reason and next(path.rglob("*.parquet"), None):
+        return _add_parquet(name, path, force)
+    if reason:
         raise MissingData(f"{path}: {reason}")
     found = reader.faults(path)
     if found and not force:
         return found
-    root = place(name)
     root.parent.mkdir(parents=True, exist_ok=True)
     if root.is_symlink():  # to a folder that is gone
         root.unlink()
@@ -105,6 +109,28 @@ def add_folder(name: str, path: Path, force: bool = False) -> list[str]:
         shutil.rmtree(beside, ignore_errors=True)
         shutil.copytree(path, beside)
         os.replace(beside, root)
+    return found
+
+
+def _add_parquet(name: str, path: Path, force: bool) -> list[str]:
+    """As `add_folder`, of parquet files."""
+    from datasets import load_dataset
+
+    reader = _reader(name)
+    place(name).parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place(name).parent, prefix=f".{name}.", suffix=".table") as beside:
+        saved = Path(beside) / "saved"
+        try:
+            load_dataset(str(path), cache_dir=str(Path(beside) / "cache")).save_to_disk(str(saved))
+        except Exception as error:  # arrow, the library and the file system each raise their own
+            line = " ".join(str(error).split())[:200]
+            raise MissingData(f"{path} cannot be read as a Hugging Face dataset ({line}); run: {command(name)}") from None
+        if reason := reader.lacking(saved):
+            raise MissingData(f"{path}: {reason.replace(str(saved), 'its table')}")
+        found = [f.replace(str(saved), str(path)) for f in reader.faults(saved)]
+        if not found or force:
+            place(name).unlink(missing_ok=True)  # a link to a folder that is gone
+            os.replace(saved, place(name))
     return found
 
 
