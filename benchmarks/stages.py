@@ -233,6 +233,7 @@ class Workbench:
                 workers=self.workers,
                 device=p.device,
                 evaluate_pairs=model.pair_scorer(sites, items, self.workers),
+                smooth=lambda versions, image: model.smooth(versions, items[image]),
             )
             job.folder.mkdir(parents=True, exist_ok=True)
             with progress_by_stage("search", "passes") as show:

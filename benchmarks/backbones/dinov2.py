@@ -80,6 +80,9 @@ class Classifier(_Tokens):
     def score(self, site: Tensor, item: Labelled) -> Tensor:
         return _graded(self._logits(site), item.label)
 
+    def smooth(self, site: Tensor, item: Labelled) -> Tensor:
+        return -_entropy(self._logits(site), item.label)
+
     def measures(self, site: Tensor, item: Labelled, all_metrics: bool = True) -> dict[str, Tensor]:
         logits = self._logits(site)
         return {"accuracy": _correct(logits, item.label), "cross_entropy": _entropy(logits, item.label)}
@@ -199,6 +202,9 @@ class DepthModel(_Tokens):
 
     def score(self, site: Tensor, item: Measured) -> Tensor:
         return -self._error(self.predict(site, item), item)
+
+    def smooth(self, site: Tensor, item: Measured) -> Tensor:
+        return self.score(site, item)
 
     def _error(self, predicted: Tensor, item: Measured) -> Tensor:
         count = item.counts.sum().clamp(min=1)

@@ -67,6 +67,10 @@ class Model(ABC):
     def score(self, site: Tensor, item: Any) -> Tensor:
         """The objective (B,) of B versions (B, C, ...) of one image's site."""
 
+    @abstractmethod
+    def smooth(self, site: Tensor, item: Any) -> Tensor:
+        """A score (B,) that can be differentiated in the site and rises and falls with `score`."""
+
     def pair_scorer(
         self, sites: Sequence[Tensor], items: Sequence[Any], workers: int = 1
     ) -> Callable[[Tensor, int], Tensor] | None:

@@ -17,7 +17,7 @@ from benchmarks.backbones.sam_decode import decode
 from benchmarks.backbones.upsampled import above_zero, phases, whole
 from benchmarks.catalog import BEST_OF_THREE
 from benchmarks.data.samples import Sample, interior_point
-from benchmarks.losses import dice_ce, low_target
+from benchmarks.losses import dice_ce, low_target, soft_iou
 from benchmarks.metrics import masks
 from benchmarks.metrics.iou import iou
 
@@ -109,6 +109,14 @@ class Segmenter(Model):
     def score(self, features: Tensor, item: Item) -> Tensor:
         """IoU (B,) of the single mask of features (B, C, h, w): what a search maximises and a test reports."""
         return self._overlap(self.logits(features, item, tiled=True)[0], item)
+
+    def smooth(self, features: Tensor, item: Item) -> Tensor:
+        """Soft IoU (B,) of the low-resolution mask, where the image is: the padding is cut off, as in `score`."""
+        with self.autocast():
+            logits, _ = decode(self.network, features, item.sparse, item.dense, SINGLE)
+        target, size = self.target(item), self.network.image_encoder.img_size
+        height, width = (-(-n * len(target) // size) for n in item.input_size)
+        return soft_iou(logits[:, 0, :height, :width].float(), target[:height, :width])
 
     def _overlap(self, tiled: Tensor, item: Item) -> Tensor:
         """IoU (B,) of the first mask of logits (B, T, 4, 4, h, w)."""

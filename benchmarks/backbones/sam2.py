@@ -16,7 +16,7 @@ from torch import Tensor
 from benchmarks.backbones.model import Encoded, Model
 from benchmarks.catalog import BEST_OF_THREE
 from benchmarks.data.samples import Sample, interior_point
-from benchmarks.losses import dice_ce, low_target
+from benchmarks.losses import dice_ce, low_target, soft_iou
 from benchmarks.metrics import masks
 from benchmarks.metrics.iou import iou
 
@@ -96,6 +96,10 @@ class Segmenter2(Model):
         """IoU (B,) of the single mask of embeddings (B, C, h, w)."""
         return iou(self.full_size(self.logits(site, item)[0], item)[:, 0] > 0, item.truth)
 
+    def smooth(self, site: Tensor, item: Item) -> Tensor:
+        """Soft IoU (B,) of the low-resolution mask."""
+        return soft_iou(self.logits(site, item)[0][:, 0], self._target(item.truth))
+
     def measures(self, site: Tensor, item: Item, all_metrics: bool = True) -> dict[str, Tensor]:
         """mIoU (B,) of embeddings (B, C, h, w), and with `all_metrics` the task's others."""
         full = self.full_size(self.logits(site, item)[0], item)[:, 0]
@@ -110,8 +114,11 @@ class Segmenter2(Model):
     def example(self, sample: Sample) -> tuple[Tensor, Tensor, Tensor]:
         """Prompt embeddings (1, P, C) and (1, C, h, w), and the target (1, 4h, 4w): the truth, area-averaged, 0..1."""
         item = self.item(sample)
+        return item.sparse, item.dense, self._target(item.truth)[None]
+
+    def _target(self, truth: Tensor) -> Tensor:
         size, low = self.network.image_size, 4 * self.network.sam_image_embedding_size
-        return item.sparse, item.dense, low_target(item.truth, (size, size), size, low)[None]
+        return low_target(truth, (size, size), size, low)
 
     def loss(self, encoded: Encoded, examples: tuple[Tensor, ...]) -> Tensor:
         """Dice + cross-entropy of the low-resolution mask of token 0."""
