@@ -29,7 +29,6 @@ from benchmarks.train_state import TrainState
 from chanswap import CacheError, Scorer, Swap, random_swap, search
 
 log = logging.getLogger("benchmarks")
-SEARCH_BATCH = 32  # versions of one image at a time: 32 x 64 x 16 x 16 floats stay in a core's second-level cache
 TEST_BATCH = 8  # images that are evaluated together
 TEST_PIXELS = 3 * 1024 * 1024  # numbers that go through the encoder together: one image of SAM's size, all eight small ones
 REMEMBERED = 2**30  # bytes of test features held between the evaluations of one run; a larger test set is encoded again
@@ -229,7 +228,7 @@ class Workbench:
             scorer = Scorer(
                 sites,
                 lambda versions, image: model.score(versions, items[image]),
-                batch=SEARCH_BATCH,
+                batch=model.search_batch,
                 workers=self.workers,
                 device=p.device,
                 evaluate_pairs=model.pair_scorer(sites, items, self.workers),
