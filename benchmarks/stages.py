@@ -335,10 +335,12 @@ class Workbench:
         )
 
     def _known(self) -> set[bytes]:
-        """Contents of the images that this run trained on or searched on. Ids cannot tell a copy under another name."""
+        """Contents of the images that this run, or its linear head, was trained on or that it searched on. Ids cannot tell a copy
+        under another name."""
         if self._seen is None:
             p = self.plan
-            seen = (p.train_ids if p.method != "base" else []) + (p.search_ids if p.swap else [])
+            trains = p.method != "base" or p.task.kind != SEGMENTATION
+            seen = (p.train_ids if trains else []) + (p.search_ids if p.swap else [])
             self._seen = set(each(_content, data.load(p.dataset, "train", seen), self.workers)) if seen else set()
         return self._seen
 
