@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.backbones import sam_pairs, sam_reassociated
-from benchmarks.backbones.model import Encoded, Model
+from benchmarks.backbones.model import Encoded, Model, best_scored
 from benchmarks.backbones.sam_decode import decode
 from benchmarks.backbones.upsampled import above_zero, phases, whole
 from benchmarks.catalog import BEST_OF_THREE
@@ -157,8 +157,7 @@ class Segmenter(Model):
     def best_of_three(self, features: Tensor, item: Item) -> Tensor:
         """Logits (B, H, W) of the ambiguity mask that the model itself scores best: the control for `base`."""
         logits, scores = self.logits(features, item, AMBIGUITY, iou_scores=True)
-        chosen = logits[torch.arange(len(logits)), scores.argmax(1)][:, None]
-        return self.full_size(chosen, item)[:, 0]
+        return self.full_size(best_scored(logits, scores), item)[:, 0]
 
     def controls(self, site: Tensor, item: Item) -> dict[str, dict[str, Tensor]]:
         return {BEST_OF_THREE: {"miou": iou(self.best_of_three(site, item) > 0, item.truth)}}

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.backbones.model import Encoded, Model
+from benchmarks.backbones.model import Encoded, Model, best_scored
 from benchmarks.catalog import BEST_OF_THREE
 from benchmarks.data.samples import Sample, interior_point
 from benchmarks.losses import dice_ce, low_target, soft_iou
@@ -93,7 +93,7 @@ class Segmenter2(Model):
         return F.interpolate(logits, tuple(item.truth.shape), mode="bilinear", align_corners=False)
 
     def score(self, site: Tensor, item: Item) -> Tensor:
-        """IoU (B,) of the single mask of embeddings (B, C, h, w)."""
+        """IoU (B,) of the library's answer to embeddings (B, C, h, w), see `logits`."""
         return iou(self.full_size(self.logits(site, item)[0], item)[:, 0] > 0, item.truth)
 
     def smooth(self, site: Tensor, item: Item) -> Tensor:
@@ -108,8 +108,8 @@ class Segmenter2(Model):
     def controls(self, site: Tensor, item: Item) -> dict[str, dict[str, Tensor]]:
         """Of three masks for the click the one that the model itself scores best."""
         logits, scores = self.logits(site, item, multimask=True)
-        chosen = logits[torch.arange(len(logits)), scores.argmax(1)][:, None]
-        return {BEST_OF_THREE: {"miou": iou(self.full_size(chosen, item)[:, 0] > 0, item.truth)}}
+        full = self.full_size(best_scored(logits, scores), item)[:, 0]
+        return {BEST_OF_THREE: {"miou": iou(full > 0, item.truth)}}
 
     def example(self, sample: Sample) -> tuple[Tensor, Tensor, Tensor]:
         """Prompt embeddings (1, P, C) and (1, C, h, w), and the target (1, 4h, 4w): the truth, area-averaged, 0..1."""

@@ -30,7 +30,7 @@ def call(args) -> int:
 
 
 def _entry(name: str) -> None:
-    from benchmarks.catalog import BACKBONES, DATASETS, METHODS, SWAP, TASKS
+    from benchmarks.catalog import BACKBONES, DATASETS, FAMILIES, METHODS, SWAP, TASKS
     from benchmarks.errors import UsageError
     from benchmarks.protocols import PROTOCOLS
     from benchmarks.registry import Registry
@@ -54,8 +54,11 @@ def _entry(name: str) -> None:
                 print(f"  {key}: {json.dumps(value) if isinstance(value, (dict, list, tuple)) else value}")
         if kind == "protocol":
             for task in TASKS:
-                of = entry.for_task(TASKS.get(task))
-                print(f"  {task}: hash {of.hash[:8]}, metric {of.metric}, loss {of.training.loss}, {json.dumps(of.rules)}")
+                for family in FAMILIES[TASKS.get(task).kind]:
+                    of = entry.for_task(TASKS.get(task)).for_family(family)
+                    mask = f"mask {of.mask}, " if of.mask else ""
+                    says = f"metric {of.metric}, loss {of.training.loss}, {mask}{json.dumps(of.rules)}"
+                    print(f"  {task} with {family}: hash {of.hash[:8]}, {says}")
         print()
 
 
