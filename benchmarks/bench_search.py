@@ -23,11 +23,10 @@ from benchmarks.errors import UsageError
 from benchmarks.parallel import each
 from benchmarks.protocols import Protocol, rules_of
 from benchmarks.search_records import SearchRecord, Trial
-from benchmarks.stages import SEARCH_BATCH
 from chanswap import Scorer, Swap, random_swap, score, score_one_by_one, search
 
 LITERAL = 32  # swaps of the literal loop's sample, on each of four images: half a second on a small model
-WIDE = 4  # times the search images: how far evaluations go that are not spent on poor candidates
+WIDE, SHARE = 4, 0.025  # times the search images, and the share of pairs looked at: about as many evaluations as without
 BUDGET = 20  # `random` draws one pair in so many: what the cheap strategies spend
 
 
@@ -73,7 +72,7 @@ class _Bench:
         return Scorer(
             sites,
             lambda versions, image: self.model.score(versions, items[image]),
-            batch=SEARCH_BATCH,
+            batch=self.model.search_batch,
             workers=self.workers,
             device=self.model.device,
             evaluate_pairs=self.model.pair_scorer(sites, items, self.workers),
@@ -153,7 +152,14 @@ def measure(
 def _timed(scorer: Scorer, variant: Variant, protocol: Protocol, seed: int, device: torch.device):
     pairs = scorer.channels * (scorer.channels - 1)
     begun = time.perf_counter()
-    result = search(scorer, keep=protocol.keep, strategy=variant.strategy, budget=max(1, pairs // BUDGET), seed=seed)
+    result = search(
+        scorer,
+        keep=protocol.keep,
+        strategy=variant.strategy,
+        budget=max(1, pairs // BUDGET),
+        seed=seed,
+        share=SHARE if variant.wide else None,
+    )
     synchronise(str(device))
     return result, time.perf_counter() - begun
 

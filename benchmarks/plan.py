@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmarks import backbones, code, data, device, store
 from benchmarks.catalog import (
@@ -25,7 +25,7 @@ from benchmarks.catalog import (
 from benchmarks.errors import MissingData, UsageError
 from benchmarks.options import Options
 from benchmarks.outside import Origin
-from benchmarks.protocols import LOSSES, PROTOCOLS, SINGLE_MASK, Protocol, choose
+from benchmarks.protocols import LOSSES, PROTOCOLS, SINGLE_MASK, STRATEGIES, Protocol, choose
 from benchmarks.records import Spec, hash_of
 from benchmarks.store import Job
 
@@ -44,6 +44,7 @@ class Request:
     precision: str = "float32"
     options: Options = Options()
     marks: tuple[str, ...] = ()  # reasons that keep the record off the boards
+    strategy: str | None = None  # of the search, in the place of the protocol's: another version of the protocol
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,7 @@ class Plan:
         parts = [
             f"python -m benchmarks run --task {self.task.name} --method {shlex.quote(method)} --dataset {self.dataset.name}",
             f"--backbone {self.backbone.name} --protocol {self.protocol.name} --seeds {self.seed}",
+            f"--strategy {chosen}" if (chosen := self.protocol.strategy) != PROTOCOLS.get(self.protocol.name).strategy else "",
             f"--limit {self.limit}" if self.limit else "",
             f"--precision {self.precision}" if self.precision != "float32" else "",
             self.options.flags,
@@ -158,6 +160,8 @@ def plan(request: Request, seed: int) -> Plan:
         fitting = [n for n, b in BACKBONES.items() if b.protocol == protocol.name and family_fits(task, b)]
         raise UsageError(f"{backbone.name} has no {needed} for task {task.name}; choose from: {', '.join(fitting)}")
     protocol = protocol.for_family(backbone.family)
+    if request.strategy is not None:
+        protocol = replace(protocol, strategy=request.strategy)
     _obeyed(task, protocol, backbone)
     if reason := METHODS.get(method).skips.get(backbone.family):
         raise UsageError(f"{method} is not for {backbone.name}: {reason}")
@@ -215,7 +219,7 @@ _HEADS = {
 
 def _obeyed(task: Task, protocol: Protocol, backbone: Backbone) -> None:
     """Raise UsageError for a rule that nothing here implements: a label in a record must be what was done."""
-    known = {"strategy": ("exhaustive", "random"), "held_out": (True,), "epoch": ("last",), "metric": task.metrics[:1]}
+    known = {"strategy": STRATEGIES, "held_out": (True,), "epoch": ("last",), "metric": task.metrics[:1]}
     if task.kind == SEGMENTATION:
         mask = SINGLE_MASK[backbone.family]
         known |= {"prompt": ("interior",), "mask": (mask,), "empty_union": (1.0,), "image_size": (backbone.size,)}
@@ -303,7 +307,8 @@ def describe(p: Plan) -> str:
         "head": f"the linear head, once, on {len(p.train_ids):,} images",
         "train": f"{steps:,} steps of {p.protocol.training.batch} images",
         "embed": f"{len(p.search_ids)} search images",
-        "search": f"{p.protocol.strategy}, at most {passes(p):,} decoder passes",
+        "search": p.protocol.strategy
+        + (f", at most {passes(p):,} decoder passes" if p.protocol.strategy == STRATEGIES[0] else ""),
     }
     lines = [
         f"{p.method_name} on {p.dataset.name} with {p.backbone.name}, protocol {p.protocol.name} ({p.protocol.hash[:8]}), seed {p.seed}"

@@ -14,6 +14,8 @@ from benchmarks.registry import Registry
 # being used and stop joining the new ones.
 STAGE_VERSIONS = {"train": 1, "embed": 1, "search": 1, "evaluate": 1}
 
+STRATEGIES = ("exhaustive", "halving", "taylor", "greedy", "random")  # of `chanswap.search`, the first the paper's
+
 
 @dataclass(frozen=True)
 class Training:

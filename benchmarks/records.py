@@ -100,9 +100,12 @@ class Search(_Part):
     images: list[str] = Field(description="ids of the search set, disjoint from the test set")
     channels: int
     pairs: list[tuple[int, int]] = Field(description="the chosen swap, (redundant, effective), 0-based; empty: none helped")
-    kept: list[ScreenedPair] = Field(description="the best single pairs, from which the combinations were made")
+    kept: list[ScreenedPair] = Field(
+        description="the best single pairs, from which the combinations were made; of a greedy search its steps"
+    )
     evaluations: int = Field(description="decoder passes, one candidate on one image each")
-    combinations: int
+    gradients: int = Field(0, description="backward passes, beside the evaluations")
+    combinations: int = Field(description="swaps scored after the screening; of a greedy search all that were scored")
     conflicts: int = Field(description="combinations skipped: two pairs overwrite one channel")
     base_score: Finite
     search_gain: Finite

@@ -255,6 +255,7 @@ class Workbench:
                 pairs=list(best.swap.pairs),
                 kept=kept,
                 evaluations=best.evaluations,
+                gradients=best.gradients,
                 combinations=best.tried,
                 conflicts=best.conflicts,
                 base_score=best.base,

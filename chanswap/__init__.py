@@ -31,11 +31,17 @@ _HOME = {
     "Screen": "screening",
     "exhaustive": "screening",
     "random": "screening",
+    "halving": "screening",
+    "taylor": "screening",
     "random_swap": "screening",
+    "estimates": "taylor",
+    "halve": "halving",
+    "grow": "greedy",
     "Combination": "combine",
     "all_subsets": "combine",
     "Found": "searching",
     "search": "searching",
+    "STRATEGIES": "searching",
 }
 __all__ = sorted(_HOME)
 

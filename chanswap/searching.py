@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from chanswap import screening
+from chanswap import greedy, screening
 from chanswap.combine import MOST, all_subsets
 from chanswap.greedy import grow
+from chanswap.halving import Options
 from chanswap.journal import Journal
 from chanswap.scoring import Scorer
+from chanswap.screening import Screen
 from chanswap.swap import Swap
 
 KEEP = 10  # N of the paper
@@ -48,6 +50,7 @@ def search(
     keep: int = KEEP,
     strategy: str | None = None,
     budget: int | None = None,
+    share: float | None = None,
     seed: int = 0,
     journal: str | Path | None = None,
     key: str = "",
@@ -56,10 +59,11 @@ def search(
     """Find a swap on the scorer's images by one of `STRATEGIES`; None is greedy where the scorer has a `smooth` score, else
     exhaustive. `keep`: the best pairs that are combined, or the most steps.
 
-    `random` draws `budget` pairs with `seed`. `journal` is a file path stem: blocks are kept beside it and a call with the same
+    `random` draws `budget` pairs with `seed`. `share`: of all pairs that taylor, and greedy in each step, look at closer; None is
+    a tenth and a twentieth. `journal` is a file path stem: blocks are kept beside it and a call with the same
     `key` goes on where a killed one stopped; name in `key` all that decides the scores (model, images, prompts).
-    progress(stage, passes done, passes in all). Raises ValueError for an unknown strategy, a `keep` above 20, or taylor and
-    greedy without a `smooth` score.
+    progress(stage, passes done, passes in all). Raises ValueError for an unknown strategy, a `keep` above 20, a `share` that is
+    none, or taylor and greedy without a `smooth` score.
 
     >>> found = search(Scorer(features, evaluate))           # doctest: +SKIP
     >>> found.swap.save("my-task.swap.json", gain=found.gain)  # doctest: +SKIP
@@ -71,35 +75,45 @@ def search(
         raise ValueError(f"keep must be 1 to {MOST} pairs (2^{MOST} subsets), got {keep}")
     if strategy == "random" and budget is None:
         raise ValueError("strategy random needs a budget: the number of pairs to screen")
+    if share is not None and not 0 < share <= 1:
+        raise ValueError(f"share must be above 0 and at most 1, got {share}")
     journals: list[Journal] = []
     shape = f"{len(scorer.features)} images, {scorer.channels} channels"
 
     def options(stage: str, detail: str) -> dict:
-        kept = Journal(f"{journal}.{stage}", f"{key}|{strategy}|{stage}|{detail}|{shape}") if journal else None
+        kept = Journal(f"{journal}.{stage}", f"{key}|{strategy}|{share}|{stage}|{detail}|{shape}") if journal else None
         journals.extend([kept] if kept else [])
         return {"journal": kept, "progress": progress and (lambda done, total: progress(stage, done, total))}
 
-    found = _greedy(scorer, keep, options) if strategy == "greedy" else _combined(scorer, keep, strategy, budget, seed, options)
+    if strategy == "greedy":
+        found = _greedy(scorer, keep, share, options)
+    else:
+        found = _combined(scorer, keep, _screen(scorer, strategy, budget, share, seed, options), options)
     for file in journals:
         file.discard()
     return found
 
 
-def _combined(scorer: Scorer, keep: int, strategy: str, budget: int | None, seed: int, options) -> Found:
+def _screen(scorer: Scorer, strategy: str, budget: int | None, share: float | None, seed: int, options: Options) -> Screen:
     if strategy == "exhaustive":
-        screen = screening.exhaustive(scorer, **options("screen", ""))
-    elif strategy == "random":
-        screen = screening.random(scorer, budget, seed, **options("screen", f"{budget}, {seed}"))
-    else:
-        screen = {"halving": screening.halving, "taylor": screening.taylor}[strategy](scorer, options=options)
+        return screening.exhaustive(scorer, **options("screen", ""))
+    if strategy == "random":
+        return screening.random(scorer, budget, seed, **options("screen", f"{budget}, {seed}"))
+    if strategy == "halving":
+        return screening.halving(scorer, options=options)
+    return screening.taylor(scorer, screening.SHARE if share is None else share, options=options)
+
+
+def _combined(scorer: Scorer, keep: int, screen: Screen, options: Options) -> Found:
     kept = tuple(screen.best(keep))
     best = all_subsets(scorer, [pair for pair, _ in kept], **options("combine", f"{[pair for pair, _ in kept]}"))
     spent = screen.evaluations + best.evaluations
     return Found(best.swap, best.gain, screen.base, kept, best.tried, best.conflicts, spent, screen.gradients)
 
 
-def _greedy(scorer: Scorer, keep: int, options) -> Found:
-    grown, before, kept = grow(scorer, keep, options=options), Swap(channels=scorer.channels), []
+def _greedy(scorer: Scorer, keep: int, share: float | None, options: Options) -> Found:
+    grown = grow(scorer, keep, share=greedy.SHARE if share is None else share, options=options)
+    before, kept = Swap(channels=scorer.channels), []
     for step in grown.steps:
         ((channel, shows),) = [(c, s) for c, s in enumerate(step.swap.source) if before.source[c] != s]
         kept.append(((channel, shows), step.step))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 
@@ -26,21 +30,39 @@ def estimates(
     channels, images = scorer.channels, len(scorer.features)
     source = torch.arange(channels) if around is None else around.index()
     found = torch.empty(images, channels, channels)
-    finished = journal.load() if journal else {}
+    finished = {image: rows for (image, _), rows in (journal.load() if journal else {}).items() if len(rows) == channels**2}
+
+    def rows_of(image: int) -> Tensor:
+        return finished[image] if image in finished else _estimate(scorer, image, source).flatten()
+
+    threads = torch.get_num_threads()
     try:
-        for image in range(images):
-            rows = finished.get((image, 0))
-            if rows is None or len(rows) != channels**2:
-                rows = _estimate(scorer, image, source).flatten()
-                if journal:
+        with _mapper(scorer.workers) as each:
+            for image, rows in enumerate(each(rows_of, range(images))):
+                found[image] = rows.view(channels, channels)
+                if journal and image not in finished:
                     journal.append(image, 0, rows)
-            found[image] = rows.view(channels, channels)
-            if progress:
-                progress(image + 1, images)
+                if progress:
+                    progress(image + 1, images)
     finally:
+        torch.set_num_threads(threads)
         if journal:
             journal.close()
     return found
+
+
+@contextmanager
+def _mapper(workers: int) -> Iterator[Callable]:
+    """`map`, in that many threads of one intra-op thread each where they are more than one."""
+    if workers <= 1:
+        yield map
+        return
+    torch.set_num_threads(1)  # new threads start with this figure
+    pool = ThreadPoolExecutor(workers)
+    try:
+        yield pool.map
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _estimate(scorer: Scorer, image: int, source: Tensor) -> Tensor:

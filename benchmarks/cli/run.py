@@ -15,6 +15,7 @@ EXAMPLES = """examples:
   python -m benchmarks run --task depth --method lora+swap                 DINOv2's kind: tokens and a linear head
   python -m benchmarks run --task camo --method base+swap --backbone sam2-mini
   python -m benchmarks run --task natural --dataset coco --backbone sam-vit-l --method base+swap       a cell of the paper
+  python -m benchmarks run --task camo --method base+swap --strategy greedy             a swap in seconds, see bench search
   python -m benchmarks run --task camo --method lora+swap --dry-run        only say what would be done
   python -m benchmarks run --task camo --method base --limit 20            a quick look; kept off the boards
   python -m benchmarks run --task camo --method my/file.py:MyMethod+swap   a method of your own, see README"""
@@ -34,6 +35,11 @@ def register(commands) -> None:
     p.add_argument("--dataset", help="one dataset of the task; default: its first under the protocol")
     p.add_argument("--backbone", help="default: the task's own under the protocol (see: show TASK)")
     p.add_argument("--seeds", default="0", help='comma-separated, or "all" for the protocol\'s own (default: 0)')
+    p.add_argument(
+        "--strategy",
+        choices=("exhaustive", "halving", "taylor", "greedy"),
+        help="of the search, in the place of the protocol's (exhaustive, the paper's): numbers of another version of the protocol",
+    )
     p.add_argument("--limit", type=int, metavar="N", help="at most N test images; marks the record, which no board then shows")
     common.add_flags(p)
     p.set_defaults(call=call)
@@ -46,7 +52,7 @@ def call(args) -> int:
     common.prepare(args)
     request = Request(
         args.task, args.method, args.protocol, args.dataset, args.backbone, args.limit, args.device, args.precision,
-        common.options(args),
+        common.options(args), strategy=args.strategy,
     )  # fmt: skip
     first = plan(request, 0)
     log.info("%s", common.first_line(first))
