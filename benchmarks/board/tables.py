@@ -10,7 +10,19 @@ from statistics import median
 
 import pandas as pd
 
-from benchmarks.board.pool import Difference, Pool, difference, family, head_of, mean, metrics_of, ordered, pool, reference
+from benchmarks.board.pool import (
+    Difference,
+    Pool,
+    difference,
+    family,
+    head_of,
+    interval,
+    mean,
+    metrics_of,
+    ordered,
+    pool,
+    reference,
+)
 from benchmarks.board.swaps import search_table as search_table  # one of the tables, in a module of its own
 from benchmarks.board.text import Table
 from benchmarks.board.units import Unit, unit
@@ -68,16 +80,15 @@ def summary(records: list[Record], further: bool = True) -> Table:
     notes += [note for p in pools.values() for note in p.notes]
     shown, rows = unit(headline), []
     for name in ordered(pooled.scores):
-        value, interval = mean(pooled, name)
         rows.append(
             {
                 "evaluation": name + (" (control)" if pooled.roles[name] == "control" else ""),
-                shown.header: shown.show(value),
-                "95 % interval": _interval(interval, shown) or "none: the seeds have different test images",
+                shown.header: shown.show(mean(pooled, name)),
+                "95 % interval": _interval(interval(pooled, name), shown) or "none: the seeds have different test images",
                 "seeds": str(len(pooled.scores[name])),
                 "compared with": reference(name) or "",
                 shown.gap: _against(pooled, name, shown),
-                **{unit(m).header: unit(m).show(mean(p, name)[0]) if name in p.scores else "" for m, p in others},
+                **{unit(m).header: unit(m).show(mean(p, name)) if name in p.scores else "" for m, p in others},
                 "trained parameters": _trained(records, name),
             }
         )
@@ -101,7 +112,7 @@ def headline(records: list[Record]) -> dict[str, str]:
             "base+swap against base": "",
         }
     shown = unit(pooled.metric)
-    means = {n: mean(pooled, n)[0] for n in ordered(pooled.scores) if pooled.roles[n] != "control"}
+    means = {n: mean(pooled, n) for n in ordered(pooled.scores) if pooled.roles[n] != "control"}
     best = (max if shown.higher else min)(means, key=means.get) if means else None
     return {
         "metric": shown.header,
@@ -132,7 +143,7 @@ def other_metrics(records: list[Record]) -> Table | None:
     if not names:
         return None
     rows = [
-        {"method": n} | {unit(m).header: unit(m).show(mean(p, n)[0]) if n in p.scores else "" for m, p in pools.items()}
+        {"method": n} | {unit(m).header: unit(m).show(mean(p, n)) if n in p.scores else "" for m, p in pools.items()}
         for n in names
     ]
     ranked = unit(metrics_of(records)[0]).label
