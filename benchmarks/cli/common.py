@@ -6,7 +6,7 @@ import logging
 import os
 from pathlib import Path
 
-from benchmarks.errors import UsageError
+from benchmarks.errors import UsageError, count
 
 log = logging.getLogger("benchmarks")
 
@@ -35,8 +35,9 @@ def add_flags(p) -> None:
 
 
 def prepare(args) -> None:
-    """Before anything imports torch. Raises UsageError for flags that do not go together."""
+    """Before anything imports torch. Raises UsageError for flags that do not go together, and for a home that cannot be used."""
     from benchmarks import threads
+    from benchmarks.files import make_home
 
     threads.wait_passively()
     if args.offline:
@@ -45,6 +46,8 @@ def prepare(args) -> None:
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     if args.threads is not None and args.threads < 1:
         raise UsageError(f"--threads must be at least 1, got {args.threads}")
+    if not args.dry_run:
+        make_home()
 
 
 def options(args):
@@ -116,7 +119,7 @@ def refresh(results: Path, leaderboard: Path) -> None:
     except OSError as error:
         log.warning("the pages in %s were not refreshed (%s); run: python -m benchmarks board build", leaderboard, error.strerror)
         return
-    log.info("leaderboard: %d pages in %s", len(pages), near(leaderboard))
+    log.info("leaderboard: %s changed in %s", count(len(pages), "page"), near(leaderboard))
 
 
 def near(path: Path) -> str:

@@ -39,6 +39,7 @@ def register(commands) -> None:
 def call(args) -> int:
     from benchmarks.catalog import DATASETS
     from benchmarks.errors import UsageError
+    from benchmarks.files import make_home
 
     dataset = DATASETS.get(args.dataset)
     if args.path is not None and args.action != "add":
@@ -47,6 +48,8 @@ def call(args) -> int:
         raise UsageError(
             f"{dataset.name} is drawn by this package and needs no files; see: python -m benchmarks show {dataset.name}"
         )
+    if args.action in ("fetch", "add"):
+        make_home()
     if args.action == "fetch":
         return _fetch(dataset.name, args.mirror)
     if args.action == "add":
@@ -81,7 +84,7 @@ def _fetch(name: str, mirror: str | None) -> int:
 
 def _add(name: str, path: Path, force: bool) -> int:
     from benchmarks.data import obtain
-    from benchmarks.errors import MissingData
+    from benchmarks.errors import MissingData, count
 
     if path.is_file():
         if wanting := obtain.add_file(name, path):
@@ -91,7 +94,9 @@ def _add(name: str, path: Path, force: bool) -> int:
         if faults := obtain.add_folder(name, path, force):
             print("\n".join(faults))
         if faults and not force:
-            print(f"{len(faults)} faults, so it was not put in place; mend them, or add it in spite of them with --force")
+            print(
+                f"{count(len(faults), 'fault')}, so it was not put in place; mend them, or add it in spite of them with --force"
+            )
             return 3
     else:
         raise MissingData(f"{path} does not exist; name a folder in the official layout, or an archive")

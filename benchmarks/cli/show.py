@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -27,6 +28,17 @@ def call(args) -> int:
     for name in args.names:
         _record(Path(name)) if name.endswith(".json") else _entry(name)
     return 0
+
+
+def _nearest(path: Path) -> str:
+    """What to do about a record's file that is not there: the most like it among those that are."""
+    from benchmarks.environment import project_root
+
+    every = {p.name: p for p in sorted((project_root() / "results").rglob("*.json"))}
+    begun = [name for name in every if name.startswith(path.stem)]
+    if near := begun or difflib.get_close_matches(path.name, every, n=1):
+        return f"did you mean {common.near(every[near[0]])}?"
+    return "a run says where its record is; they lie in results/verified and results/community"
 
 
 def _entry(name: str) -> None:
@@ -61,14 +73,17 @@ def _entry(name: str) -> None:
 
 def _record(path: Path) -> None:
     from benchmarks import records
+    from benchmarks.errors import UsageError, count
 
+    if not path.is_file():
+        raise UsageError(f"there is no record {path}; {_nearest(path)}")
     record = records.read(path)
     on = record.environment
     print(
         f"{record.spec.method} on {record.spec.dataset} with {record.spec.backbone}, seed {record.spec.seed}: {record.status}, {record.started}"
     )
     print(
-        f"  commit {on.commit or 'unknown'}{' with uncommitted changes' if on.dirty else ''}, {on.device}, {on.threads} threads, {on.precision}"
+        f"  commit {on.commit or 'unknown'}{' with uncommitted changes' if on.dirty else ''}, {on.device}, {count(on.threads, 'thread')}, {on.precision}"
     )
     print(f"  again: {record.command}\n")
     if record.status == "failed":
