@@ -40,6 +40,21 @@ def test_show_suggests_the_nearest_name(capsys):
     assert "did you mean camo-mini" in capsys.readouterr().err
 
 
+def test_show_of_a_record_that_is_not_there_names_the_nearest(capsys):
+    assert main(["show", "lora-sam-mini-seed0.json"]) == 2
+    assert re.search(
+        r"no record lora-sam-mini-seed0.json; did you mean \S+/lora-sam-mini-seed0-\w+.json\?", capsys.readouterr().err
+    )
+    assert main(["show", "qqq.json"]) == 2
+    assert "they lie in results/verified" in capsys.readouterr().err
+
+
+def test_a_dataset_and_a_backbone_of_two_protocols_are_named_with_their_own(capsys):
+    words = ["run", "--task", "medical", "--method", "base", "--dry-run", "--dataset", "kvasir", "--backbone", "sam-mini"]
+    assert main(words) == 2
+    assert "(kvasir to paper-v1, sam-mini to mini-v1)" in capsys.readouterr().err
+
+
 def test_doctor_names_what_is_missing_and_what_mends_it(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("CHANSWAP_HOME", str(tmp_path))
     assert main(["doctor"]) == 0

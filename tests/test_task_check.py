@@ -20,6 +20,8 @@ def test_the_cells_are_every_fitting_pair():
     assert [c.name for c in chosen(["camo:sam-vit-b"])] == ["camo:sam-vit-b"] and len(chosen(["nyuv2"])) == 2
     with pytest.raises(UsageError, match="no cell 'cammo'"):
         chosen(["cammo"])
+    with pytest.raises(UsageError, match="classes-mini is not among the --small cells"):
+        chosen(["classes-mini"], small=True)
 
 
 @pytest.mark.parametrize("backbone", ["sam-mini", "sam2-mini", "dino-mini"])
