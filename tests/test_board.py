@@ -18,7 +18,8 @@ from benchmarks.board.overview import overview
 from benchmarks.board.pool import difference, metrics_of, ordered, pool, reference
 from benchmarks.board.stage_costs import stage_costs
 from benchmarks.board.tables import cost, headline, missing_seeds, other_metrics, search_table, summary, unit
-from benchmarks.board.text import WIDTH, Table, escape, markdown, plain, terminal
+from benchmarks.board.text import Table, escape, markdown, plain, terminal
+from benchmarks.columns import WIDTH
 from benchmarks.errors import MissingData, UsageError
 from benchmarks.metrics.intervals import paired
 from benchmarks.records import Record, dump, hash_of

@@ -6,6 +6,7 @@ import logging
 import os
 from pathlib import Path
 
+from benchmarks.columns import fill
 from benchmarks.errors import UsageError, count
 
 log = logging.getLogger("benchmarks")
@@ -107,7 +108,7 @@ def tables(done: list, beside: list = ()) -> None:
 def first_line(plan) -> str:
     """Which protocol, why, and what it is."""
     line = f"Protocol {plan.protocol.name}: {plan.why}. It is {plan.protocol.summary}"
-    return line + ("; its numbers never stand in for the paper's." if plan.protocol.name == "mini-v1" else ".")
+    return fill(line + ("; its numbers never stand in for the paper's." if plan.protocol.name == "mini-v1" else "."))
 
 
 def refresh(results: Path, leaderboard: Path) -> None:
