@@ -494,7 +494,9 @@ def test_search_table():
     frame = search_table([example("dora+swap", 1), example("dora", 1)]).frame
     row = frame.iloc[0]
     assert row["decoder passes"] == "960"
-    assert len(frame) == 1 and row["pairs (redundant<-effective)"] == "3<-7, 6<-1" and row["conflicts skipped"] == "10"
+    assert (
+        len(frame) == 1 and row["pairs (redundant<-effective)"] == "3<-7, 6<-1" and row["combinations that cannot stand"] == "10"
+    )
     gaps = [float(row[c]) for c in ("search gain, points", "test gain, points", "search gain - test gain")]
     assert gaps[2] == pytest.approx(gaps[0] - gaps[1], abs=0.011)
     empty = example("dora+swap", 0).search.model_dump() | {"pairs": [], "test_gain": None}

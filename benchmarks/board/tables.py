@@ -6,6 +6,7 @@ Each metric has the unit of `benchmarks.metrics.names`. An interval is written "
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from statistics import median
 
 import pandas as pd
@@ -26,6 +27,7 @@ from benchmarks.board.pool import (
 from benchmarks.board.swaps import search_table as search_table  # one of the tables, in a module of its own
 from benchmarks.board.text import Table
 from benchmarks.board.units import Unit, unit
+from benchmarks.errors import some
 from benchmarks.records import Record, Stage
 
 
@@ -116,11 +118,18 @@ def headline(records: list[Record]) -> dict[str, str]:
     best = (max if shown.higher else min)(means, key=means.get) if means else None
     return {
         "metric": shown.header,
-        "best method": f"{best}: {shown.show(means[best])}" if best else "none: only controls",
+        "best method": f"{best}: {shown.show(means[best])}{_ties(pooled, best, means)}" if best else "none: only controls",
         "best against base": _against(pooled, best, shown, "base") if best not in (None, "base") else "",
         "base": shown.show(means["base"]) if "base" in means else "not evaluated",
         "base+swap against base": _against(pooled, "base+swap", shown) if "base+swap" in means else "not evaluated",
     }
+
+
+def _ties(pooled: Pool, best: str, others: Iterable[str]) -> str:
+    """Which others the best is not told apart from, by the interval of the difference."""
+    found = {name: difference(pooled, best, name).estimate for name in others if name != best}
+    tied = [name for name, estimate in found.items() if estimate is not None and estimate.tie]
+    return f" (tie with {some(tied, 3)})" if tied else ""
 
 
 def cost(records: list[Record]) -> list[Table]:

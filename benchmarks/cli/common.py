@@ -31,8 +31,12 @@ def add_flags(p) -> None:
     p.add_argument("--force", action="store_true", help="do every stage again, kept or not")
     p.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     p.add_argument("--verified", action="store_true", help="write into results/verified: clean tree and full test set only")
-    p.add_argument("--results", type=Path, help="results folder (default: the checkout's)")
-    p.add_argument("--leaderboard", type=Path, help="folder of the pages (default: leaderboard beside the results folder)")
+    p.add_argument("--results", type=Path, help="results folder (default: the checkout's); the pages go beside it")
+    p.add_argument(
+        "--leaderboard",
+        type=Path,
+        help="folder of the pages (default: leaderboard beside the results folder, so /tmp/leaderboard for --results /tmp/X)",
+    )
 
 
 def prepare(args) -> None:
