@@ -34,7 +34,8 @@ def _nearest(path: Path) -> str:
     """What to do about a record's file that is not there: the most like it among those that are."""
     from benchmarks.environment import project_root
 
-    every = {p.name: p for p in sorted((project_root() / "results").rglob("*.json"))}
+    results = project_root() / "results"
+    every = {p.name: p for tier in ("community", "verified") for p in sorted((results / tier).rglob("*.json"))}
     begun = [name for name in every if name.startswith(path.stem)]
     if near := begun or difflib.get_close_matches(path.name, every, n=1):
         return f"did you mean {common.near(every[near[0]])}?"
