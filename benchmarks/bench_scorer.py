@@ -16,7 +16,6 @@ from benchmarks.catalog import DATASETS, Backbone
 from benchmarks.device import synchronise
 from benchmarks.metrics.iou import iou
 from benchmarks.protocols import PROTOCOLS
-from benchmarks.stages import SEARCH_BATCH
 from chanswap import Scorer, random_swap, score, score_one_by_one
 
 
@@ -70,7 +69,7 @@ def measure(
     many = replace(
         own,
         evaluate_pairs=segmenter.pair_scorer(features, items),
-        batch=batch or SEARCH_BATCH,
+        batch=batch or segmenter.search_batch,
         workers=threads if device == "cpu" else 1,
     )
     swaps = [random_swap(backbone.channels, 1, seed) for seed in range(pairs)]

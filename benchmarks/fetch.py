@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.errors import MissingData
@@ -34,11 +34,15 @@ _DRIVE = "https://drive.usercontent.google.com/download?id={}&confirm=t&export=d
 
 @dataclass(frozen=True)
 class Pin:
-    """What a file must be: `bytes` long, with this sha256 or md5 in hex. None means not known."""
+    """What a file must be: `bytes` long, with this sha256 or md5 in hex. None means not known.
+
+    `likely` is a length that no publisher has confirmed: a file of another one is warned about, and taken.
+    """
 
     bytes: int | None = None
     sha256: str | None = None
     md5: str | None = None
+    likely: int | None = None
 
     @property
     def known(self) -> bool:
@@ -62,6 +66,13 @@ def faults(path: Path, pin: Pin) -> str | None:
     return None
 
 
+def warn_of_size(path: Path, pin: Pin) -> None:
+    """Say so where the file is not as long as an unconfirmed source has it. Raises OSError."""
+    size = path.stat().st_size
+    if pin.likely is not None and size != pin.likely:
+        log.warning("%s has %s bytes; a source that is not confirmed says %s", path.name, f"{size:,}", f"{pin.likely:,}")
+
+
 def download(url: str, target: Path, pin: Pin = Pin(), by_hand: str = "") -> Path:
     """The file of `url` at `target`, held against `pin`. A file that is there and right is not fetched again.
 
@@ -78,6 +89,7 @@ def download(url: str, target: Path, pin: Pin = Pin(), by_hand: str = "") -> Pat
     if target.is_file():
         if reason := faults(target, _remembered(target, pin)):
             raise MissingData(f"{target}: {reason}; delete it, then run the same command again")
+        warn_of_size(target, pin)
         log.info("%s is here already", target)
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -96,6 +108,7 @@ def download(url: str, target: Path, pin: Pin = Pin(), by_hand: str = "") -> Pat
             raise MissingData(f"{url} gave other bytes: {reason}. They were deleted; run it again, or {otherwise}")
         _trust(part, target, pin)
         os.replace(part, target)
+    warn_of_size(target, pin)
     _tag(part).unlink(missing_ok=True)
     return target
 
@@ -233,7 +246,7 @@ def _room(folder: Path, wanted: int) -> None:
 def _remembered(target: Path, pin: Pin) -> Pin:
     """The pin, with the sha256 of the first download where it has no checksum of its own."""
     kept = target.with_name(f"{target.name}.sha256")
-    return pin if pin.known or not kept.is_file() else Pin(pin.bytes, kept.read_text()[:64])
+    return pin if pin.known or not kept.is_file() else replace(pin, sha256=kept.read_text()[:64])
 
 
 def _trust(part: Path, target: Path, pin: Pin) -> None:

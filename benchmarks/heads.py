@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.catalog import DEPTH, Task
+from benchmarks.errors import RunFailed
 from benchmarks.progress import progress
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def logistic(features: Tensor, labels: Tensor, classes: int, l2: float) -> tuple
 
 
 def _by_steps(model: Model, head: nn.Linear, sites: Sequence[Tensor], samples: Sequence, protocol: Protocol) -> None:
-    """AdamW on the model's own loss, by the rules that start with head_."""
+    """AdamW on the model's own loss, by the rules that start with head_. Raises RunFailed where the loss is not finite."""
     from benchmarks.backbones.model import Encoded
     from benchmarks.train import Examples
 
@@ -84,12 +85,15 @@ def _by_steps(model: Model, head: nn.Linear, sites: Sequence[Tensor], samples: S
     optimiser = torch.optim.AdamW(head.parameters(), lr=rules["head_learning_rate"], weight_decay=rules["head_weight_decay"])
     examples = Examples(model, len(samples))
     with progress("head", rules["head_epochs"] * len(sites), "images") as bar:
-        for _ in range(rules["head_epochs"]):
+        for epoch in range(rules["head_epochs"]):
             for some in torch.randperm(len(sites), generator=generator).split(rules["head_batch"]):
                 chosen = some.tolist()
                 known = [examples.of(k, None if k in examples.known else samples[k]) for k in chosen]
                 site = torch.stack([sites[k] for k in chosen]).to(model.device)
                 loss = model.loss(Encoded(site), tuple(torch.cat(part) for part in zip(*known)))
+                if not torch.isfinite(loss):
+                    names = ", ".join(samples[k].id for k in chosen)
+                    raise RunFailed(f"the head's loss is {loss.item()} in epoch {epoch + 1} on {names}; look at these images")
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()

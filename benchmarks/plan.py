@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from benchmarks import backbones, code, data, device, store
 from benchmarks.catalog import (
     BACKBONES,
+    CLASSIFICATION,
     DATASETS,
+    DEPTH,
     METHODS,
     SEGMENTATION,
     SWAP,
@@ -23,7 +25,7 @@ from benchmarks.catalog import (
 from benchmarks.errors import MissingData, UsageError
 from benchmarks.options import Options
 from benchmarks.outside import Origin
-from benchmarks.protocols import LOSSES, PROTOCOLS, Protocol, choose
+from benchmarks.protocols import LOSSES, PROTOCOLS, SINGLE_MASK, Protocol, choose
 from benchmarks.records import Spec, hash_of
 from benchmarks.store import Job
 
@@ -154,6 +156,7 @@ def plan(request: Request, seed: int) -> Plan:
         needed = "mask decoder" if task.kind == SEGMENTATION else "tokens of the kind that the linear head reads"
         fitting = [n for n, b in BACKBONES.items() if b.protocol == protocol.name and family_fits(task, b)]
         raise UsageError(f"{backbone.name} has no {needed} for task {task.name}; choose from: {', '.join(fitting)}")
+    protocol = protocol.for_family(backbone.family)
     _obeyed(task, protocol, backbone)
     if reason := METHODS.get(method).skips.get(backbone.family):
         raise UsageError(f"{method} is not for {backbone.name}: {reason}")
@@ -191,19 +194,41 @@ def _marks(request: Request, backbone: Backbone) -> tuple[str, ...]:
     return (*limited, *random, *request.marks)
 
 
+# What a linear head can be, of each rule every value that is implemented.
+_HEADS = {
+    DEPTH: {
+        "head": ("lin.1",),
+        "head_loss": ("silog",),
+        "head_optimiser": ("adamw",),
+        "input": ("as it is", "as it is, padded around to a multiple of 14"),
+        "crop": ("none", "eigen"),
+    },
+    CLASSIFICATION: {
+        "head": ("linear on CLS",),
+        "head_loss": ("cross-entropy + l2 of the weights",),
+        "head_optimiser": ("lbfgs",),
+        "input": ("as it is", "resized, bicubic"),
+    },
+}
+
+
 def _obeyed(task: Task, protocol: Protocol, backbone: Backbone) -> None:
     """Raise UsageError for a rule that nothing here implements: a label in a record must be what was done."""
     known = {"strategy": ("exhaustive", "random"), "held_out": (True,), "epoch": ("last",), "metric": task.metrics[:1]}
     if task.kind == SEGMENTATION:
-        known |= {"prompt": ("interior",), "mask": ("single",), "empty_union": (1.0,), "image_size": (backbone.size,)}
+        mask = SINGLE_MASK[backbone.family]
+        known |= {"prompt": ("interior",), "mask": (mask,), "empty_union": (1.0,), "image_size": (backbone.size,)}
+    heads = _HEADS.get(task.kind, {})
     rules = {
         **{name: getattr(protocol, name) for name in known},
+        **{name: protocol.rules.get(name) for name in heads},
         "loss": protocol.training.loss,
         "optimiser": protocol.training.optimiser,
     }
-    for name, options in {**known, "loss": (LOSSES[task.kind],), "optimiser": ("adam",)}.items():
+    for name, options in {**known, **heads, "loss": (LOSSES[task.kind],), "optimiser": ("adam",)}.items():
         if rules[name] not in options:
-            raise UsageError(f"protocol {protocol.name} asks for {name} {rules[name]!r}; here is only {options[0]!r}")
+            only = " or ".join(map(repr, options))
+            raise UsageError(f"protocol {protocol.name} asks for {name} {rules[name]!r}; here is only {only}")
 
 
 def _jobs(p: Plan) -> dict[str, Job]:
@@ -217,7 +242,7 @@ def _jobs(p: Plan) -> dict[str, Job]:
     if p.task.kind != SEGMENTATION:
         about = {k: v for k, v in rules.items() if k not in ("metrics", "prompt", "mask")}
         jobs["head"] = Job("head", {**common, **about, "version": versions["train"], "images": hash_of(p.train_ids)})
-        common["head"] = jobs["head"].key
+        common["head_weights"] = jobs["head"].key  # the rules hold a "head" of their own, its kind
     adapted = None
     if p.method != "base":
         training = {**p.protocol.resolved()["training"], "prompt": p.protocol.prompt}

@@ -17,7 +17,11 @@ STAGE_VERSIONS = {"train": 1, "embed": 1, "search": 1, "evaluate": 1}
 
 @dataclass(frozen=True)
 class Training:
-    """How a method is trained: Dice + cross-entropy of the decoder's low-resolution single mask, Adam."""
+    """How a method is trained.
+
+    loss: "dice+ce", of the decoder's low-resolution mask of token 0, whatever `Protocol.mask` counts in a test; of a linear head's
+    answer "silog" for depth and "cross-entropy" for classes. The head itself is trained by other rules, see `Protocol.for_task`.
+    """
 
     epochs: int
     batch: int
@@ -32,7 +36,7 @@ class Protocol:
     """The rules of a run.
 
     prompt: where the one positive point stands (interior: the mask's pixel farthest from its border). mask: which of the
-    decoder's masks counts (single: token 0). train_images: size of the training split, None for all that there is. search_images
+    decoder's masks counts (single: token 0; of SAM 2 see `for_family`). train_images: size of the training split, None for all that there is. search_images
     are drawn from it by the run's seed; held_out: no method trains on them, since the gain of a swap on images that the weights
     have been fitted to would say little. epoch: which epoch's weights are tested; no test image has a say in it. random_draws:
     random swaps whose mean is the control. rules: what further a task asks for, see `for_task`.
@@ -70,13 +74,17 @@ class Protocol:
         the head nor a method ever trains on one.
         """
         rules = {**_RULES.get((self.name, task.kind), {}), **_RULES.get((self.name, task.name), {}), **self.rules}
-        if task.kind == SEGMENTATION:
-            return replace(self, rules=rules) if rules else self
         changed = {k: rules.pop(k) for k in ("image_size", "train_images") if k in rules}
+        if task.kind == SEGMENTATION:
+            return replace(self, rules=rules, **changed)
         training = replace(self.training, loss=LOSSES[task.kind])
         return replace(
             self, prompt=None, mask=None, empty_union=None, metric=task.metrics[0], training=training, rules=rules, **changed
         )
+
+    def for_family(self, family: str) -> Protocol:
+        """The protocol with what it says of a family of backbones: asked for the single mask, each answers in its own way."""
+        return replace(self, mask=SINGLE_MASK[family]) if self.mask == "single" else self
 
     @property
     def hash(self) -> str:
@@ -84,6 +92,8 @@ class Protocol:
 
 
 LOSSES = {SEGMENTATION: "dice+ce", DEPTH: "silog", CLASSIFICATION: "cross-entropy"}
+# `SAM2ImagePredictor` asks for one mask, and SAM 2's decoder then looks at token 0 first ("dynamic multimask via stability").
+SINGLE_MASK = {"sam": "single", "sam2": "single, best-scored of three where unstable"}
 _OF_SOME_TASKS = ("prompt", "mask", "empty_union", "rules")
 _DEPTH_HEAD = {
     "head": "lin.1",  # of DINOv2's depth evaluation: last tokens with CLS, bilinear x4, one linear layer to bins

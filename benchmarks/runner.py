@@ -102,12 +102,11 @@ def _work(p: Plan, threads: int, workbench: Callable[..., Workbench] | None) -> 
     torch.set_num_threads(1 if p.device == "cpu" else threads)  # the workers are the threads, see benchmarks.parallel
     weights, _ = backbones.verified_checkpoint(p.backbone)
     bench = (workbench or Workbench)(p, threads, weights)
+    if "head" in p.jobs:
+        bench.head()
+        _discard_stale(p, bench, "head")
     trained = bench.trained().result if p.method != "base" else {"trainable": {"method": 0}}
-    if any(c.name == "train" and not c.cached for c in bench.costs):
-        for name, job in p.jobs.items():  # made of weights that were lost or damaged: never mixed with the new ones
-            if name not in ("head", "train", "evaluate base"):
-                with store.alone(job):
-                    store.discard(job)
+    _discard_stale(p, bench, "train")
     if p.swap:
         bench.features()
     found = bench.found() if p.swap else None
@@ -138,6 +137,19 @@ def _work(p: Plan, threads: int, workbench: Callable[..., Workbench] | None) -> 
         "training": Training(**trained["training"]) if "training" in trained else None,
         "stages": sorted(bench.costs, key=lambda c: list(p.jobs).index(c.name)),
     }
+
+
+def _discard_stale(p: Plan, bench: Workbench, stage: str) -> None:
+    """Where a stage was done now, remove what is kept of each job that reads its result, or reads one that does: it was made of
+    weights that were lost or damaged, and is never mixed with the new ones."""
+    if not any(c.name == stage and not c.cached for c in bench.costs):
+        return
+    stale = {p.jobs[stage].key}
+    for job in p.jobs.values():  # in their order: readers come after what they read
+        if stale & {value for value in job.inputs.values() if isinstance(value, str)}:
+            stale.add(job.key)
+            with store.alone(job):
+                store.discard(job)
 
 
 def _interval(values: list[float]) -> dict[str, float]:

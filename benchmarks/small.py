@@ -28,11 +28,20 @@ _DATASET = Dataset("few-mini", "camo", "mini-v1", "folder", "a few generated ima
 def small() -> Protocol:
     """`mini-v1` with a few images of each kind and one epoch.
 
-    Ten images to train on in batches of four are three steps; ten to test on are more than one batch of the evaluation.
+    Ten images to train on in batches of four are three steps; ten to test on are more than one batch of the evaluation. The number
+    of training images is also among the `rules`, which count for every task: some ask for more than the protocol itself.
     """
-    protocol = PROTOCOLS.get("mini-v1")
-    training = replace(protocol.training, epochs=1, batch=4)
-    return replace(protocol, training=training, train_images=12, test_images=10, search_images=2, keep=4, random_draws=2)
+    protocol, images = PROTOCOLS.get("mini-v1"), 12
+    return replace(
+        protocol,
+        training=replace(protocol.training, epochs=1, batch=4),
+        train_images=images,
+        test_images=10,
+        search_images=2,
+        keep=4,
+        random_draws=2,
+        rules={"train_images": images},
+    )
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,6 @@ from benchmarks.train_state import TrainState
 from chanswap import CacheError, Scorer, Swap, random_swap, search
 
 log = logging.getLogger("benchmarks")
-SEARCH_BATCH = 32  # versions of one image at a time: 32 x 64 x 16 x 16 floats stay in a core's second-level cache
 TEST_BATCH = 8  # images that are evaluated together
 TEST_PIXELS = 3 * 1024 * 1024  # numbers that go through the encoder together: one image of SAM's size, all eight small ones
 REMEMBERED = 2**30  # bytes of test features held between the evaluations of one run; a larger test set is encoded again
@@ -230,10 +229,11 @@ class Workbench:
             scorer = Scorer(
                 sites,
                 lambda versions, image: model.score(versions, items[image]),
-                batch=SEARCH_BATCH,
+                batch=model.search_batch,
                 workers=self.workers,
                 device=p.device,
                 evaluate_pairs=model.pair_scorer(sites, items, self.workers),
+                smooth=lambda versions, image: model.smooth(versions, items[image]),
             )
             job.folder.mkdir(parents=True, exist_ok=True)
             with progress_by_stage("search", "passes") as show:
@@ -337,10 +337,12 @@ class Workbench:
         )
 
     def _known(self) -> set[bytes]:
-        """Contents of the images that this run trained on or searched on. Ids cannot tell a copy under another name."""
+        """Contents of the images that this run, or its linear head, was trained on or that it searched on. Ids cannot tell a copy
+        under another name."""
         if self._seen is None:
             p = self.plan
-            seen = (p.train_ids if p.method != "base" else []) + (p.search_ids if p.swap else [])
+            trains = p.method != "base" or p.task.kind != SEGMENTATION
+            seen = (p.train_ids if trains else []) + (p.search_ids if p.swap else [])
             self._seen = set(each(_content, data.load(p.dataset, "train", seen), self.workers)) if seen else set()
         return self._seen
 

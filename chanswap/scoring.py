@@ -29,6 +29,8 @@ class Scorer:
     evaluate_pairs(pairs, image), where it is given, does all scoring in bulk instead of `evaluate`, for models that have a shorter
     way than to be run on B versions: it takes candidates (B, K, 2) on `device`, pairs (redundant, effective) filled up with -1,
     and returns B scores, those that `evaluate` would give for features replaced so, up to rounding.
+    smooth(x, image), where it is given, is a score that can be differentiated in x and rises and falls with `evaluate`; its
+    slopes say which candidates are worth an evaluation (`chanswap.taylor`).
     """
 
     features: Sequence[Tensor]
@@ -37,6 +39,7 @@ class Scorer:
     workers: int = 1
     device: torch.device | str = "cpu"
     evaluate_pairs: Callable[[Tensor, int], Tensor] | None = None
+    smooth: Callable[[Tensor, int], Tensor] | None = None
 
     def __post_init__(self):
         if self.batch < 1 or self.workers < 1 or not len(self.features):
@@ -70,9 +73,15 @@ def sources(candidates: Tensor, channels: int) -> Tensor:
 
 
 def score(
-    scorer: Scorer, candidates: Tensor | Iterable[Swap], *, journal: Journal | None = None, progress: Progress | None = None
+    scorer: Scorer,
+    candidates: Tensor | Iterable[Swap],
+    *,
+    images: Sequence[int] | None = None,
+    journal: Journal | None = None,
+    progress: Progress | None = None,
 ) -> Tensor:
-    """Scores (images, P), float32, of candidates given as swaps or as a tensor (P, K, 2) of pairs.
+    """Scores (images, P), float32, of candidates given as swaps or as a tensor (P, K, 2) of pairs; on some images alone where
+    their numbers are given, in that order.
 
     With a journal, blocks that it holds are not scored again. Batches never cross a block, so the numbers do not depend on
     where an earlier call was stopped. Raises what `evaluate` raises; ValueError if it
@@ -80,29 +89,30 @@ def score(
     """
     if not isinstance(candidates, Tensor):
         candidates = as_pairs(candidates)
-    images, count = len(scorer.features), len(candidates)
-    table = torch.empty(images, count)
+    rows = {image: row for row, image in enumerate(range(len(scorer.features)) if images is None else images)}
+    count = len(candidates)
+    table = torch.empty(len(rows), count)
     finished = journal.load() if journal else {}
     done = 0
     todo = []
-    for image in range(images):
+    for image, row in rows.items():
         for start in range(0, count, BLOCK):
             block = finished.get((image, start))
             if block is not None and len(block) == min(BLOCK, count - start):
-                table[image, start : start + BLOCK] = block
+                table[row, start : start + BLOCK] = block
                 done += len(block)
             else:
                 todo.append((image, start))
     if progress:
-        progress(done, images * count)
+        progress(done, table.numel())
     try:
         for image, start, scores in _run(scorer, candidates, todo):
-            table[image, start : start + len(scores)] = scores
+            table[rows[image], start : start + len(scores)] = scores
             done += len(scores)
             if journal:
                 journal.append(image, start, scores)
             if progress:
-                progress(done, images * count)
+                progress(done, table.numel())
     finally:
         if journal:
             journal.close()

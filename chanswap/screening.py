@@ -1,4 +1,4 @@
-"""Screening: what every single pair gains on the search set."""
+"""Screening: what single pairs gain on the search set; all of them, or those worth the evaluations."""
 
 from __future__ import annotations
 
@@ -8,19 +8,25 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from chanswap.halving import Options, halve
 from chanswap.journal import Journal
 from chanswap.scoring import Progress, Scorer, score
 from chanswap.swap import Swap
+from chanswap.taylor import estimates
+
+SHARE = 0.1  # of all pairs that `taylor` evaluates: on small trained SAMs the best ten lay within the first tenth by estimate
 
 
 @dataclass(frozen=True)
 class Screen:
-    """Pairs (P, 2) with their mean gains (P,), float64, over the unswapped score `base`; `evaluations` spent."""
+    """Pairs (P, 2) with their mean gains (P,), float64, over the unswapped score `base`; `evaluations` spent, and backward
+    passes beside them (`gradients`)."""
 
     pairs: Tensor
     gains: Tensor
     base: float
     evaluations: int
+    gradients: int = 0
 
     def best(self, count: int) -> list[tuple[tuple[int, int], float]]:
         """The pairs with the largest gains, ((redundant, effective), gain), ties by the smaller indices."""
@@ -33,9 +39,7 @@ def exhaustive(scorer: Scorer, *, journal: Journal | None = None, progress: Prog
 
     The paper counts C^2; the C pairs of a channel with itself change nothing and are not run.
     """
-    channels = scorer.channels
-    grid = torch.cartesian_prod(torch.arange(channels), torch.arange(channels))
-    return _screen(scorer, grid[grid[:, 0] != grid[:, 1]], journal, progress)
+    return _screen(scorer, every_pair(scorer.channels), journal, progress)
 
 
 def random(scorer: Scorer, count: int, seed: int, *, journal: Journal | None = None, progress: Progress | None = None) -> Screen:
@@ -50,6 +54,30 @@ def random(scorer: Scorer, count: int, seed: int, *, journal: Journal | None = N
     return _screen(scorer, torch.stack([redundant, effective + (effective >= redundant)], 1), journal, progress)
 
 
+def halving(scorer: Scorer, *, options: Options | None = None) -> Screen:
+    """Successive halving of all pairs over images. Gains are given for those that came to be scored on all images."""
+    first = max(1, len(scorer.features) // 25)  # of 50 images two: all pairs on them are a twenty-fifth of the exhaustive work
+    return _halved(scorer, every_pair(scorer.channels), first, None, options)
+
+
+def taylor(scorer: Scorer, share: float = SHARE, *, options: Options | None = None) -> Screen:
+    """The best `share` of all pairs by first-order estimates (one backward pass an image), through successive halving.
+
+    Raises ValueError for a scorer without `smooth`.
+    """
+    pairs = every_pair(scorer.channels)
+    expected = estimates(scorer, **(options("slopes", "") if options else {}))[:, pairs[:, 0], pairs[:, 1]]
+    best = expected.mean(0, dtype=torch.float64).argsort(descending=True, stable=True)[: max(1, round(share * len(pairs)))]
+    best = best.sort().values
+    return _halved(scorer, pairs[best], max(1, len(scorer.features) // 6), expected[:, best], options)
+
+
+def every_pair(channels: int) -> Tensor:
+    """All pairs of different channels, (C (C-1), 2)."""
+    grid = torch.cartesian_prod(torch.arange(channels), torch.arange(channels))
+    return grid[grid[:, 0] != grid[:, 1]]
+
+
 def random_swap(channels: int, size: int, seed: int) -> Swap:
     """`size` random pairs on different redundant channels: the control that stands beside a searched swap."""
     draw = _random.Random(seed)
@@ -58,8 +86,20 @@ def random_swap(channels: int, size: int, seed: int) -> Swap:
 
 
 def _screen(scorer: Scorer, pairs: Tensor, journal: Journal | None, progress: Progress | None) -> Screen:
-    # Candidate 0 is the empty swap, so that base and candidates come from the same code and the same batch.
-    candidates = torch.cat([torch.full((1, 1, 2), -1), pairs[:, None]])
-    table = score(scorer, candidates, journal=journal, progress=progress).double()
-    means = table.mean(0)
+    table = score(scorer, _with_none(pairs), journal=journal, progress=progress)
+    means = table.mean(0, dtype=torch.float64)
     return Screen(pairs, means[1:] - means[0], float(means[0]), table.numel())
+
+
+def _halved(scorer: Scorer, pairs: Tensor, first: int, expected: Tensor | None, options: Options | None) -> Screen:
+    if expected is not None:
+        expected = torch.cat([expected.new_zeros(len(expected), 1), expected], 1)
+    found = halve(scorer, _with_none(pairs), first, expected=expected, options=options)
+    gains, base = found.gains.mean(0)[1:], float(found.table[:, 0].double().mean())
+    gradients = 0 if expected is None else len(expected)
+    return Screen(pairs[found.index[1:] - 1], gains, base, found.evaluations, gradients)
+
+
+def _with_none(pairs: Tensor) -> Tensor:
+    """Candidates (1 + P, 1, 2), the empty swap first: base and candidates then come from the same code and the same batch."""
+    return torch.cat([torch.full((1, 1, 2), -1), pairs[:, None]])

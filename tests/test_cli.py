@@ -146,6 +146,48 @@ def test_every_protocol_hash_depends_on_every_rule():
         assert replace(protocol, **{field.name: other}).hash != protocol.hash
 
 
+def test_the_protocol_names_the_mask_that_a_family_answers_with():
+    from dataclasses import replace
+
+    from benchmarks.catalog import BACKBONES, TASKS
+    from benchmarks.plan import Request, _obeyed, plan
+
+    one, two = (plan(Request("camo", "base", backbone=name, device="cpu"), 0) for name in ("sam-mini", "sam2-mini"))
+    assert (one.protocol.mask, one.protocol.hash[:8]) == ("single", "7b3eb69f")  # that of the records under results/
+    assert two.protocol.mask == "single, best-scored of three where unstable"
+    assert two.protocol.hash != one.protocol.hash and two.jobs["evaluate base"].inputs["mask"] == two.protocol.mask
+    for p, other in ((one, two), (two, one)):
+        for mask in (other.protocol.mask, "best of three"):
+            with pytest.raises(UsageError, match=f"asks for mask {mask!r}; here is only {p.protocol.mask!r}"):
+                _obeyed(TASKS.get("camo"), replace(p.protocol, mask=mask), BACKBONES.get(p.backbone.name))
+
+
+@pytest.mark.parametrize(
+    "task, rule, value",
+    [
+        ("depth", "head", "dpt"),
+        ("depth", "head_optimiser", "sgd"),
+        ("depth", "head_loss", "mse"),
+        ("depth", "input", "resized, bicubic"),
+        ("depth", "crop", "garg"),
+        ("classification", "head", "linear on patches"),
+        ("classification", "head_optimiser", "adamw"),
+        ("classification", "head_loss", "silog"),
+        ("classification", "input", "cropped"),
+    ],
+)
+def test_a_rule_of_a_head_that_nothing_implements_is_refused(monkeypatch, task, rule, value):
+    from dataclasses import replace
+
+    from benchmarks.plan import Request, plan
+
+    protocol = PROTOCOLS.get("mini-v1")
+    assert plan(Request(task, "base", "mini-v1", device="cpu"), 0)
+    monkeypatch.setitem(PROTOCOLS._entries, "mini-v1", replace(protocol, rules={rule: value}))
+    with pytest.raises(UsageError, match=f"protocol mini-v1 asks for {rule} {value!r}; here is only"):
+        plan(Request(task, "base", "mini-v1", device="cpu"), 0)
+
+
 def test_threads_leave_busy_cores_alone(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "")
     monkeypatch.setattr(threads, "usable_cores", lambda: 8)

@@ -9,8 +9,10 @@ import torch.nn.functional as F
 
 from benchmarks import backbones, heads
 from benchmarks.backbones import dino_mini, dinov2_build
+from benchmarks.backbones.model import Encoded
 from benchmarks.catalog import BACKBONES, TASKS
 from benchmarks.data.samples import DepthSample, LabelSample
+from benchmarks.errors import RunFailed
 from benchmarks.metrics import depth as depth_metrics
 from benchmarks.protocols import PROTOCOLS
 from chanswap import DINOV2, Scorer, Swap, applied, score, score_one_by_one
@@ -85,6 +87,77 @@ def test_padding_is_cut_away_again():
         site = model.encode(pixels[None]).site
         assert model.predict(site, model.item(sample)).shape == (1, 100, 70)
         assert torch.isfinite(model.loss(model.encode(pixels[None]), model.example(sample)))
+
+
+def test_unknown_depth_may_be_any_number():
+    model, (sample,) = made("depth"), rooms(1)
+    odd = sample.depth.copy()
+    odd[0], odd[1], odd[2] = np.nan, np.inf, -np.inf
+    with torch.no_grad():
+        site = model.encode(model.pixels(sample.image)[None]).site
+        found = []
+        for depth in (sample.depth, odd):
+            item = model.item(DepthSample("a", sample.image, depth))
+            scorer = model.pair_scorer([site[0]], [item])
+            loss = model.loss(Encoded(site), model.example(DepthSample("a", sample.image, depth)))
+            parts = (model.score(site, item), scorer(torch.tensor([[[0, 1]]]), 0), model.measures(site, item)["mse"], loss[None])
+            found.append(torch.cat(parts))
+    assert torch.isfinite(found[0]).all() and torch.equal(found[0], found[1])
+
+
+@pytest.mark.parametrize("known", [0, 1, 2])
+def test_few_pixels_of_known_depth_train_no_nan(known):
+    model, (sample,) = made("depth"), rooms(1)
+    depth = np.zeros_like(sample.depth)
+    depth.flat[5000 : 5000 + known] = 3.0
+    sample = DepthSample("a", sample.image, depth)
+    head = model.network.head.requires_grad_(True)
+    with torch.no_grad():
+        site = model.encode(model.pixels(sample.image)[None]).site
+    loss = model.loss(Encoded(site), model.example(sample))
+    loss.backward()
+    assert torch.isfinite(loss) and torch.isfinite(head.weight.grad).all() and torch.isfinite(head.bias.grad).all()
+    assert (loss > 0) == bool(head.weight.grad.any()) == (known > 0)
+
+
+def test_a_head_is_not_trained_on_what_is_not_finite():
+    model, samples = made("depth"), rooms(2)
+    sites = [torch.full((128, 65), torch.nan)] * 2
+    with pytest.raises(RunFailed, match="the head's loss is nan in epoch 1 on [01], [01]; look at these images"):
+        heads.fit(model, sites, samples, model.protocol)
+
+
+@pytest.mark.parametrize("task", ["depth", "classification"])
+def test_a_head_that_is_not_called_as_it_is_read_is_refused(task):
+    """The head's weights are used, so that a layer around it, or a hook, would count in some places and not in others."""
+
+    def wrapped(network):
+        network.head = torch.nn.Sequential(network.head, torch.nn.Dropout())
+
+    def hooked(network):
+        network.head.register_forward_hook(lambda *_: None)
+
+    def parametrised(network):
+        torch.nn.utils.parametrizations.weight_norm(network.head)
+
+    def patched(network):
+        network.head.forward = lambda x: x
+
+    def taken_away(network):
+        network.head = torch.nn.Identity()
+
+    for change in (wrapped, hooked, parametrised, patched, taken_away):
+        model = made(task)
+        change(model.network)
+        with pytest.raises(RunFailed, match="leave the linear head in place, without hooks"):
+            backbones.as_model(BACKBONES.get("dino-mini"), model.network, TASKS.get(task), model.protocol)
+
+
+def test_a_batch_of_a_search_stays_small():
+    """The bin logits of one batch: of the embedded depth task 4 MiB, and one version at a time where that alone is more."""
+    mini, paper = made("depth"), made("depth", "paper-v1")
+    assert (mini.search_batch, paper.search_batch) == (32, 1)
+    assert made("classification").search_batch == 1024
 
 
 @pytest.mark.parametrize("task", ["depth", "classification"])

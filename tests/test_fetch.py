@@ -245,6 +245,17 @@ def test_the_first_download_without_a_checksum_is_trusted_and_remembered(server,
     assert leftovers(tmp_path) == {"data.zip.sha256"}
 
 
+def test_a_size_that_nobody_confirmed_warns_and_refuses_nothing(server, tmp_path, caplog):
+    target, pin = tmp_path / "data.zip", Pin(likely=len(DATA) + 1)
+    for _ in range(2):  # fetched, and found
+        caplog.clear()
+        assert download(server.url, target, pin).read_bytes() == DATA
+        assert "data.zip has 3,072,000 bytes; a source that is not confirmed says 3,072,001" in caplog.text
+    caplog.clear()
+    download(server.url, target, Pin(likely=len(DATA)))
+    assert "not confirmed" not in caplog.text
+
+
 def test_an_existing_file_that_is_wrong_is_never_overwritten(server, tmp_path):
     (tmp_path / "data.zip").write_bytes(b"mine")
     with pytest.raises(MissingData, match="it has 4 bytes, expected 3,072,000; delete it"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import sys
@@ -11,12 +12,14 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from benchmarks import backbones, fetch
 from benchmarks.catalog import BACKBONES, DATASETS, Weights
 from benchmarks.cli import main
-from benchmarks.data import obtain
+from benchmarks.data import obtain, readers
 from benchmarks.data.manifests import cards, manifest
 from benchmarks.errors import MissingData, UsageError
 from tests.test_fetch import DATA, SHA256, server  # noqa: F401
@@ -135,56 +138,40 @@ def test_a_checkpoint_goes_through_its_builders_converter(tmp_path, monkeypatch)
 # Data
 
 
-class Reader:
-    """A set of two folders of text files; a file that holds "bad" cannot be decoded."""
-
-    def lacking(self, root: Path) -> str | None:
-        wanting = [s for s in ("train", "test") if not (root / "set" / s).is_dir()]
-        return f"{root / 'set' / wanting[0]} is missing; run: python -m benchmarks data fetch kvasir" if wanting else None
-
-    def ids(self, root, split):
-        return sorted(f.stem for f in (root / "set" / split).glob("*.txt"))
-
-    def load(self, root, split, ids):
-        return Samples([root / "set" / split / f"{i}.txt" for i in ids])
-
-    def files(self, root):
-        return {str(f.relative_to(root)): f.stat().st_size for f in sorted(root.rglob("*.txt"))}
-
-    def faults(self, root):
-        return [f"{f} is astray; remove it" for f in sorted(root.rglob("*")) if f.is_file() and f.suffix != ".txt"]
-
-
-class Samples(list):
-    def __getitem__(self, k):
-        path = super().__getitem__(k)
-        if path.read_text() == "bad":
-            raise MissingData(f"{path} cannot be read; replace it")
-        return path.read_text()
+STEMS = ("cju5", "cju6", "cju7")  # the hash rule puts the last into the test split
 
 
 @pytest.fixture(autouse=True)
-def readers(monkeypatch):
-    module = types.ModuleType("benchmarks.data.readers")
-    module.reader = lambda name: Reader()
-    monkeypatch.setitem(sys.modules, "benchmarks.data.readers", module)
-    monkeypatch.setattr("benchmarks.data.readers", module, raising=False)
+def of_any_number(monkeypatch):
+    """kvasir without its official number of images, so that three are whole."""
+    monkeypatch.setitem(readers._READERS, "kvasir", ("kvasir", {}))
+
+
+def picture(part, k):
+    """The bytes of an image, or of a mask."""
+    pixels = np.full((12, 16), 40 * k, np.uint8)
+    if part == "masks":
+        pixels = np.zeros((12, 16), np.uint8)
+        pixels[2 : 6 + k, 3:9] = 255
+    held = io.BytesIO()
+    Image.fromarray(pixels).save(held, "JPEG")
+    return held.getvalue()
 
 
 def layout(folder, **more):
-    for split in ("train", "test"):
-        (folder / "set" / split).mkdir(parents=True)
-        for k in range(3):
-            (folder / "set" / split / f"{k}.txt").write_text(f"{split} {k}")
+    for part in ("images", "masks"):
+        (folder / "Kvasir-SEG" / part).mkdir(parents=True)
+        for k, stem in enumerate(STEMS):
+            (folder / "Kvasir-SEG" / part / f"{stem}.jpg").write_bytes(picture(part, k))
     for name, text in more.items():
-        (folder / "set" / "test" / name.replace("_", ".")).write_text(text)
+        (folder / "Kvasir-SEG" / "masks" / name.replace("_", ".")).write_text(text)
     return folder
 
 
-def archive(path, split):
+def archive(path, part):
     with zipfile.ZipFile(path, "w") as file:
-        for k in range(3):
-            file.writestr(f"set/{split}/{k}.txt", f"{split} {k}")
+        for k, stem in enumerate(STEMS):
+            file.writestr(f"Kvasir-SEG/{part}/{stem}.jpg", picture(part, k))
     return path
 
 
@@ -201,12 +188,12 @@ def url(address, file, **more):
 
 
 def test_data_are_fetched_checked_unpacked_and_put_in_place(server, home, tmp_path, sources, capsys):  # noqa: F811
-    server.data = archive(tmp_path / "a.zip", "train").read_bytes()
+    server.data = archive(tmp_path / "a.zip", "images").read_bytes()
     sources["sources"] = [url(server.url, "a.zip", sha256=hashlib.sha256(server.data).hexdigest()), url(server.url, "b.zip")]
-    with pytest.raises(MissingData, match="layout is not the official one: .*test is missing"):
+    with pytest.raises(MissingData, match="layout is not the official one: .*masks is missing"):
         obtain.fetch("kvasir")
     assert not obtain.place("kvasir").exists()
-    server.data = archive(tmp_path / "b.zip", "test").read_bytes()
+    server.data = archive(tmp_path / "b.zip", "masks").read_bytes()
     for file in (home / "downloads").glob("b.zip*"):
         file.unlink()
     obtain._list("kvasir").write_text('["a.zip"]')
@@ -214,30 +201,30 @@ def test_data_are_fetched_checked_unpacked_and_put_in_place(server, home, tmp_pa
     assert main(["data", "fetch", "kvasir"]) == 0
     assert server.asked == [None]  # a.zip, fetched before, is not fetched again
     assert "data verify kvasir" in capsys.readouterr().out
-    assert len(Reader().files(obtain.place("kvasir"))) == 6
+    assert len(readers.reader("kvasir").files(obtain.place("kvasir"))) == 6
     assert sorted(f.name for f in (home / "data").iterdir()) == ["kvasir"]
     assert main(["data", "fetch", "kvasir"]) == 0 and main(["data", "verify", "kvasir"]) == 0
-    (obtain.place("kvasir") / "set" / "train").rename(tmp_path / "away")
+    (obtain.place("kvasir") / "Kvasir-SEG" / "images").rename(tmp_path / "away")
     assert main(["data", "fetch", "kvasir"]) == 3
     assert "is there, but not whole" in capsys.readouterr().err
 
 
 def test_a_stopped_fetch_goes_on_with_the_next_source(server, home, tmp_path, sources, monkeypatch):  # noqa: F811
-    server.data = archive(tmp_path / "a.zip", "train").read_bytes()
+    server.data = archive(tmp_path / "a.zip", "images").read_bytes()
     sources["sources"] = [url(server.url, "a.zip"), url(server.url.replace("data.zip", "b"), "b.zip", bytes=7)]
     with pytest.raises(
         MissingData, match="offers .* expected 7; download .*then run: python -m benchmarks data add kvasir b.zip"
     ):
         obtain.fetch("kvasir")
     (home / "downloads" / "a.zip").unlink()  # no longer needed
-    other = archive(tmp_path / "b.zip", "test")
+    other = archive(tmp_path / "b.zip", "masks")
     sources["sources"][1]["bytes"] = other.stat().st_size
     assert main(["data", "add", "kvasir", str(other)]) == 0  # by other means, as the message says
-    assert len(Reader().files(obtain.place("kvasir"))) == 6
+    assert len(readers.reader("kvasir").files(obtain.place("kvasir"))) == 6
 
 
 def test_files_that_are_not_unpacked_are_put_beside(server, home, tmp_path, sources):  # noqa: F811
-    server.data = archive(tmp_path / "a.zip", "train").read_bytes()
+    server.data = archive(tmp_path / "a.zip", "images").read_bytes()
     layout(obtain._staged("kvasir"))
     sources["sources"] = [url(server.url, "splits.mat", unpack=False)]
     obtain.fetch("kvasir")
@@ -249,7 +236,7 @@ def test_drive_and_hub_sources(home, tmp_path, sources, monkeypatch, caplog):
 
     def fake_download(address, target, pin, by_hand):
         asked.append((address, target.name))
-        return archive(tmp_path / "a.zip", "train")
+        return archive(tmp_path / "a.zip", "images")
 
     def fake_snapshot(repo, **how):
         asked.append((repo, how["revision"], how["allow_patterns"]))
@@ -260,13 +247,13 @@ def test_drive_and_hub_sources(home, tmp_path, sources, monkeypatch, caplog):
     monkeypatch.setattr("huggingface_hub.snapshot_download", fake_snapshot)
     monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", lambda self, repo: types.SimpleNamespace(sha="abc"))
     sources["sources"] = [{"kind": "drive", "id": "XYZ", "file": "a.zip", "unpack": True}]
-    sources["mirrors"] = [{"kind": "hub", "id": "some/copy", "revision": None, "format": "files", "files": ["set/*"]}]
+    sources["mirrors"] = [{"kind": "hub", "id": "some/copy", "revision": None, "format": "files", "files": ["Kvasir-SEG/*"]}]
     with pytest.raises(MissingData, match="not the official one"):
         obtain.fetch("kvasir")
     with pytest.raises(UsageError, match="no mirror 'some/cpy'; known: some/copy"):
         obtain.fetch("kvasir", "some/cpy")
     obtain.fetch("kvasir", "some/copy")  # what the official file had left is not mixed in
-    assert asked == [(fetch.drive_url("XYZ"), "a.zip"), ("some/copy", "abc", ["set/*"])]
+    assert asked == [(fetch.drive_url("XYZ"), "a.zip"), ("some/copy", "abc", ["Kvasir-SEG/*"])]
     assert "no revision is pinned" in caplog.text and "abc" in caplog.text
     assert not (obtain.place("kvasir") / ".cache").exists()
 
@@ -300,7 +287,7 @@ def test_a_link_to_a_folder_that_is_gone_is_replaced(tmp_path):
 def test_a_folder_is_copied_where_links_are_impossible(home, tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "symlink_to", lambda *a, **k: (_ for _ in ()).throw(OSError("no links")))
     obtain.add_folder("kvasir", layout(tmp_path / "mine"))
-    assert not obtain.place("kvasir").is_symlink() and len(Reader().files(obtain.place("kvasir"))) == 6
+    assert not obtain.place("kvasir").is_symlink() and len(readers.reader("kvasir").files(obtain.place("kvasir"))) == 6
     assert [f.name for f in (home / "data").iterdir()] == ["kvasir"]
 
 
@@ -308,7 +295,7 @@ def test_a_folder_with_faults_is_put_in_place_only_by_force(tmp_path, capsys):
     mine = layout(tmp_path / "mine", Thumbs_db="", x_tmp="")
     assert main(["data", "add", "kvasir", str(mine)]) == 3
     shown = capsys.readouterr().out
-    assert "Thumbs.db is astray" in shown and "x.tmp is astray" in shown and "2 faults" in shown
+    assert "Thumbs.db: stray" in shown and "x.tmp: stray" in shown and "2 faults" in shown
     assert not obtain.place("kvasir").exists()
     assert main(["data", "add", "kvasir", str(mine), "--force"]) == 0
     assert obtain.place("kvasir").samefile(mine)
@@ -318,7 +305,11 @@ def test_other_folders_and_files_are_refused(tmp_path, capsys, sources):
     (tmp_path / "other").mkdir()
     (tmp_path / "a.zip").write_bytes(b"nothing")
     sources["sources"] = [url("", "a.zip")]
-    for path, said in (("other", "set/train is missing"), ("none", "does not exist"), ("a.zip", "neither a zip nor a tar")):
+    for path, said in (
+        ("other", "Kvasir-SEG/images is missing"),
+        ("none", "does not exist"),
+        ("a.zip", "neither a zip nor a tar"),
+    ):
         assert main(["data", "add", "kvasir", str(tmp_path / path)]) == 3
         assert said in capsys.readouterr().err
     sources["sources"] = [url("", "a.zip", sha256=SHA256)]
@@ -326,16 +317,23 @@ def test_other_folders_and_files_are_refused(tmp_path, capsys, sources):
     assert "is not the file of the manifest: sha256" in capsys.readouterr().err
 
 
+def test_an_archive_of_another_size_than_an_unconfirmed_one_is_taken(tmp_path, sources, capsys):
+    sources["sources"] = [url("", "a.zip", bytes_unconfirmed=7), url("", "b.zip")]
+    assert main(["data", "add", "kvasir", str(archive(tmp_path / "a.zip", "images"))]) == 3
+    assert "a source that is not confirmed says 7" in capsys.readouterr().err
+    assert main(["data", "add", "kvasir", str(archive(tmp_path / "b.zip", "masks"))]) == 0
+
+
 def test_archives_are_taken_one_after_another(home, tmp_path, sources, capsys):
     sources["sources"] = [url("", "train.zip"), url("", "test.zip")]
-    assert main(["data", "add", "kvasir", str(archive(tmp_path / "test.zip", "test"))]) == 3
+    assert main(["data", "add", "kvasir", str(archive(tmp_path / "test.zip", "masks"))]) == 3
     assert "test.zip is taken; still to come: train.zip" in capsys.readouterr().out
-    assert main(["data", "add", "kvasir", str(archive(tmp_path / "train.zip", "train"))]) == 0
-    assert len(Reader().files(obtain.place("kvasir"))) == 6
+    assert main(["data", "add", "kvasir", str(archive(tmp_path / "train.zip", "images"))]) == 0
+    assert len(readers.reader("kvasir").files(obtain.place("kvasir"))) == 6
 
 
 def test_an_archive_of_something_else_is_refused_and_leaves_nothing(home, tmp_path, sources, capsys):
-    mine = archive(tmp_path / "pics.zip", "train")
+    mine = archive(tmp_path / "pics.zip", "images")
     pinned = hashlib.sha256(mine.read_bytes()).hexdigest()
     sources["sources"] = [url("", "train.zip"), url("", "test.zip", sha256="0" * 64)]
     assert main(["data", "add", "kvasir", str(mine)]) == 3
@@ -348,20 +346,19 @@ def test_an_archive_of_something_else_is_refused_and_leaves_nothing(home, tmp_pa
 
 def test_a_folder_too_deep_or_too_high_names_the_right_one(tmp_path, capsys):
     fits = layout(tmp_path / "outer" / "mine")
-    for named, which in ((fits / "set", "its parent"), (tmp_path / "outer", "the folder in it")):
+    for named, which in ((fits / "Kvasir-SEG", "its parent"), (tmp_path / "outer", "the folder in it")):
         assert main(["data", "add", "kvasir", str(named)]) == 3
         assert f"name {which}: python -m benchmarks data add kvasir {fits}\n" in capsys.readouterr().err
 
 
 def test_verify_names_every_fault_at_once(tmp_path, capsys):
     root = layout(obtain.place("kvasir"), Thumbs_db="")
-    (root / "set" / "train" / "1.txt").write_text("bad")
-    (root / "set" / "test" / "0.txt").write_text("bad")
-    (root / "set" / "test" / "2.txt").write_text("bad")
+    for file in ("images/cju5", "masks/cju6", "masks/cju7"):
+        (root / "Kvasir-SEG" / f"{file}.jpg").write_text("bad")
     assert main(["data", "verify", "kvasir"]) == 3
     shown = capsys.readouterr().out.splitlines()
-    assert len(shown) == 4 and "Thumbs.db" in shown[0]
-    assert [Path(line.split()[0]).name for line in shown[1:]] == ["1.txt", "0.txt", "2.txt"]
+    assert len(shown) == 5 and "Thumbs.db" in shown[0] and shown[4].startswith("4 faults")
+    assert [Path(line.split()[0]).name for line in shown[1:4]] == ["cju5.jpg", "cju6.jpg", "cju7.jpg"]
 
 
 def test_data_commands_that_do_not_go_together(capsys):
@@ -394,6 +391,7 @@ def test_every_official_dataset_has_a_card_and_a_manifest(name):
     for source in stated["sources"]:
         assert {"kind", "file", "bytes", "sha256", "md5", "revision", "unpack"} <= set(source)
         assert source["kind"] in ("url", "drive") and ("url" if source["kind"] == "url" else "id") in source
+        assert source["bytes"] is None or source["sha256"] or source["md5"]  # else it is "bytes_unconfirmed"
         assert source["sha256"] is None or len(bytes.fromhex(source["sha256"])) == 32
         assert source["md5"] is None or len(bytes.fromhex(source["md5"])) == 16
         assert "/" not in source["file"]

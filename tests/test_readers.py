@@ -162,3 +162,31 @@ def test_nyuv2_is_read_from_its_own_mat_files(tmp_path):
             assert sample.image.shape == (48, 64, 3) and sample.depth.dtype == np.float32
             assert np.array_equal(sample.image[5, 7], images[k, :, 7, 5]) and sample.depth[5, 7] == depths[k, 7, 5]
     assert set(of.files(tmp_path)) == {"nyu_depth_v2_labeled.mat", "splits.mat"}
+
+
+def test_a_mask_of_another_size_is_fitted_to_its_image(tmp_path):
+    """Of the same shape, twice as large: as some copies of ISIC have them; one of another shape is refused."""
+    from PIL import Image
+
+    write("isic16", tmp_path, made("isic16", 1, 0), made("isic16", 1, 1))
+    path = tmp_path / "ISBI2016_ISIC_Part1_Test_GroundTruth" / "ISIC_0010000_Segmentation.png"
+    with Image.open(path) as picture:
+        large = picture.resize((112, 96), Image.Resampling.NEAREST)
+    large.save(path)
+    assert np.array_equal(reader("isic16").load(tmp_path, "test", ["test/ISIC_0010000"])[0].mask, made("isic16", 1, 1)[0].mask)
+    large.resize((96, 112)).save(path)
+    with pytest.raises(MissingData, match="replace one of them"):
+        reader("isic16").load(tmp_path, "test", ["test/ISIC_0010000"])[0]
+
+
+@pytest.mark.parametrize("name,folder", [("voc", "VOCdevkit/VOC2012/SegmentationObject"), ("nyuv2", "test/depth")])
+def test_a_truth_of_another_size_ends_with_what_to_do(name, folder, tmp_path):
+    from PIL import Image
+
+    write(name, tmp_path, made(name, 1, 0), made(name, 1, 1))
+    path = sorted((tmp_path / folder).iterdir())[-1]
+    with Image.open(path) as picture:
+        turned = picture.transpose(Image.Transpose.ROTATE_90)
+    turned.save(path)
+    with pytest.raises(MissingData, match=rf"{path.name}: .* of \(48, 56\) for an image of \(56, 48\) pixels, .*; replace one"):
+        reader(name).load(tmp_path, "test", reader(name).ids(tmp_path, "test"))[0]

@@ -436,6 +436,14 @@ def test_a_rule_that_nothing_implements_is_refused(place, monkeypatch, capsys):
     assert "asks for prompt 'centroid'; here is only 'interior'" in capsys.readouterr().err
 
 
+def test_a_record_of_sam2_says_which_mask_it_counts(place, capsys):
+    assert run(place, "base", "--backbone", "sam2-mini") == 0
+    mask = "single, best-scored of three where unstable"
+    assert found(place)["base"].protocol["mask"] == mask
+    assert f"mask choice: {mask}" in " ".join(capsys.readouterr().out.split())
+    assert f"mask choice: {mask}" in (place / "leaderboard" / "mini-v1-camo-mini.md").read_text()
+
+
 def test_records_of_other_code_are_not_reused(place, monkeypatch):
     from benchmarks import code
 

@@ -102,7 +102,7 @@ def as_model(
     from benchmarks.backbones.dinov2 import Classifier, DepthModel
 
     kind = Classifier if task.kind == CLASSIFICATION else DepthModel
-    return kind(network, protocol, task.metrics, device, precision)
+    return kind(network, protocol, device, precision)
 
 
 @lru_cache(maxsize=8)

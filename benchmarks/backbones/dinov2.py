@@ -13,26 +13,37 @@ from functools import lru_cache
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.backbones import dinov2_pairs
 from benchmarks.backbones.model import Encoded, Model
 from benchmarks.data.samples import DepthSample, LabelSample
+from benchmarks.errors import RunFailed
 from benchmarks.metrics import depth as depth_metrics
 from benchmarks.protocols import Protocol
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
 TIE = 1e-4  # of the cross-entropy in a classification's score: one more correct image of 100 weighs more than any of it
 LARGEST = 100.0  # of a cross-entropy in that score
+# Bytes of the bin logits of one batch of a search. On a CPU what stays in a core's cache is fastest, down to one version of an image
+# of NYU's size (26 MB; a worker that takes 32 of them holds 0.9 GB and is half as fast); a GPU wants its kernels large.
+BATCH_BYTES = {"cpu": 2**22, "cuda": 2**30}
 FLOOR = 0.1  # added to each bin before it is normalised, DINOv2's linear depth head
 
 
 class _Tokens(Model):
     """What both tasks share: the preprocessing and the tokens."""
 
-    def __init__(self, network, protocol: Protocol, metrics: tuple[str, ...], device: str = "cpu", precision: str = "float32"):
+    def __init__(self, network, protocol: Protocol, device: str = "cpu", precision: str = "float32"):
+        """Raises RunFailed for a head that is no plain linear layer: its weights are read, and it is not called."""
         super().__init__(network, device, precision)
-        self.protocol, self.metrics = protocol, metrics
+        head = network.head
+        if type(head) is not nn.Linear or "forward" in vars(head) or head._forward_hooks or head._forward_pre_hooks:
+            raise RunFailed(
+                f"the head is a {type(head).__name__} with a forward of its own, which is not called; leave the linear head in "
+                "place, without hooks, and change or train its weights instead"
+            )
+        self.protocol = protocol
         self.patch = network.patch_embed.patch_size[0]
         self._mean, self._std = (torch.tensor(v, device=self.device).view(3, 1, 1) for v in (MEAN, STD))
 
@@ -57,6 +68,7 @@ class Labelled:
 class Classifier(_Tokens):
     """A linear head on the CLS token. The site is (C, 1)."""
 
+    search_batch = 1024  # a whole block of the scorer's: a version is K logits, and its cost is that of the call
     objective = f"accuracy, ties broken by cross-entropy: correct - {TIE:g} cross-entropy"
 
     def pixels(self, image: np.ndarray) -> Tensor:
@@ -79,6 +91,9 @@ class Classifier(_Tokens):
 
     def score(self, site: Tensor, item: Labelled) -> Tensor:
         return _graded(self._logits(site), item.label)
+
+    def smooth(self, site: Tensor, item: Labelled) -> Tensor:
+        return -_entropy(self._logits(site), item.label)
 
     def measures(self, site: Tensor, item: Labelled, all_metrics: bool = True) -> dict[str, Tensor]:
         logits = self._logits(site)
@@ -129,7 +144,8 @@ def _graded(logits: Tensor, label: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Measured:
-    """Truth (H, W) in metres, which pixels count, and where the image lies in the padded input: (top, left)."""
+    """Truth (H, W) in metres, 0 where a pixel does not count; which count; where the image lies in the padded input, (top, left);
+    and how many patches that input has, (down, across)."""
 
     id: str
     truth: Tensor
@@ -144,11 +160,14 @@ class DepthModel(_Tokens):
 
     objective = "-mse"
 
-    def __init__(self, network, protocol: Protocol, metrics: tuple[str, ...], device: str = "cpu", precision: str = "float32"):
-        super().__init__(network, protocol, metrics, device, precision)
+    def __init__(self, network, protocol: Protocol, device: str = "cpu", precision: str = "float32"):
+        super().__init__(network, protocol, device, precision)
         rules = protocol.rules
         self._low, self._high, self._up = rules["min_depth"], rules["max_depth"], rules["head_upsample"]
         self._bins = torch.linspace(self._low, self._high, rules["head_bins"], device=self.device)
+        side = self._up * -(-protocol.image_size // self.patch)  # of the largest image's enlarged logits
+        largest = BATCH_BYTES.get(self.device.type, BATCH_BYTES["cuda"])
+        self.search_batch = max(1, largest // (4 * len(self._bins) * side**2))
 
     def pixels(self, image: np.ndarray) -> Tensor:
         """(3, H', W') of an image (H, W, 3): normalised, padded with zeros on all sides to multiples of the patch."""
@@ -167,8 +186,15 @@ class DepthModel(_Tokens):
         truth = torch.as_tensor(sample.depth, device=self.device)
         height, width = truth.shape
         counts = depth_metrics.valid(truth, self._low, self._high, self.protocol.rules["crop"])
-        grid = (-(-height // self.patch), -(-width // self.patch))
-        return Measured(sample.id, truth, counts, self._at(height, width), grid)
+        truth = torch.where(counts, truth, 0.0)  # unknown depth may be NaN, which no weight of 0 takes out of a sum
+        return Measured(sample.id, truth, counts, self._at(height, width), self._grid(height, width))
+
+    def _grid(self, height: int, width: int) -> tuple[int, int]:
+        return -(-height // self.patch), -(-width // self.patch)
+
+    def _size(self, grid: tuple[int, int]) -> tuple[int, int]:
+        """Height and width of the padded input."""
+        return grid[0] * self.patch, grid[1] * self.patch
 
     def _logits(self, site: Tensor, grid: tuple[int, int]) -> Tensor:
         """Bin logits (B, K, h, w) at the tokens. The head is linear, so that enlarging features or logits is the same."""
@@ -188,8 +214,7 @@ class DepthModel(_Tokens):
 
     def _cropped(self, low: Tensor, item: Measured) -> Tensor:
         """Depth (B, H, W) of the image itself from that (B, 4h, 4w) of the padded input."""
-        size = tuple(n * self.patch for n in item.grid)
-        full = F.interpolate(low[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+        full = F.interpolate(low[:, None], self._size(item.grid), mode="bilinear", align_corners=False)[:, 0]
         (top, left), (height, width) = item.at, item.truth.shape
         return full[:, top : top + height, left : left + width].clamp(self._low, self._high)
 
@@ -199,6 +224,9 @@ class DepthModel(_Tokens):
 
     def score(self, site: Tensor, item: Measured) -> Tensor:
         return -self._error(self.predict(site, item), item)
+
+    def smooth(self, site: Tensor, item: Measured) -> Tensor:
+        return self.score(site, item)
 
     def _error(self, predicted: Tensor, item: Measured) -> Tensor:
         count = item.counts.sum().clamp(min=1)
@@ -219,7 +247,7 @@ class DepthModel(_Tokens):
             site, item = sites[image].to(self.device), items[image]
             logits = self._enlarged(self._logits(site[None], item.grid))
             maps = self._enlarged(site[:, 1:].unflatten(1, item.grid)[None])[0].flatten(1)
-            size = tuple(n * self.patch for n in item.grid)
+            size = self._size(item.grid)
             # An expectation over bins lies within them, so that nothing is ever clipped.
             error = dinov2_pairs.SquaredError.around(self._depth(logits)[0], item.truth, item.counts, size, item.at)
             return dinov2_pairs.Image(logits[0].flatten(1), maps, site[:, 0], error)
@@ -235,11 +263,13 @@ class DepthModel(_Tokens):
         return item.truth[None], item.counts[None], torch.tensor([item.at])
 
     def loss(self, encoded: Encoded, examples: tuple[Tensor, ...]) -> Tensor:
-        """Scale-invariant log loss, as DINOv2's depth heads are trained: sqrt(variance + 0.15 mean^2) of the log ratio."""
+        """Scale-invariant log loss, as DINOv2's depth heads are trained: sqrt(variance + 0.15 mean^2) of the log ratio over
+        the pixels that count; 0 where none does."""
         truth, counts, at = examples
-        height, width = truth.shape[1:]
-        grid = (-(-height // self.patch), -(-width // self.patch))
+        grid = self._grid(*truth.shape[1:])
         low = self._depth(self._enlarged(self._logits(encoded.site, grid)))
         item = Measured("", truth[0], counts[0], tuple(at[0].tolist()), grid)
         ratio = (self._cropped(low, item).clamp(min=1e-3).log() - truth.clamp(min=1e-3).log())[counts]
-        return (ratio.var() + 0.15 * ratio.mean().square()).clamp(min=1e-12).sqrt()
+        if not ratio.numel():
+            return ratio.sum()  # 0, with a gradient of 0
+        return (ratio.var(correction=0) + 0.15 * ratio.mean().square()).clamp(min=1e-12).sqrt()

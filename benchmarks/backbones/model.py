@@ -33,17 +33,22 @@ class Encoded:
         return cls(torch.cat([part.site for part in parts]), rest)
 
 
+def best_scored(logits: Tensor, scores: Tensor) -> Tensor:
+    """Of the masks (B, T, h, w) of B versions the one (B, 1, h, w) that the model itself scores (B, T) best."""
+    return logits[torch.arange(len(logits)), scores.argmax(1)][:, None]
+
+
 class Model(ABC):
     """A network on a device, with the preprocessing, the decoding and the measures of one task.
 
-    network: what methods attach to. metrics: names in `benchmarks.metrics.names`, in the order of `measures`. `score` is the
-    search's objective, higher is better; `objective` says in words what it is. precision "float32", or "bfloat16": autocast
-    around encoder and decoder, scores in float32.
+    network: what methods attach to. `score` is the search's objective, higher is better; `objective` says in words what it is.
+    search_batch: how many versions of one image a search scores at a time. precision "float32", or "bfloat16": autocast around
+    encoder and decoder, scores in float32.
     """
 
     network: nn.Module
-    metrics: tuple[str, ...]
     objective: str
+    search_batch: int = 32  # of a small mask decoder: 32 x 64 x 16 x 16 floats stay in a core's second-level cache
 
     def __init__(self, network: nn.Module, device: str = "cpu", precision: str = "float32"):
         self.network, self.device, self.precision = network.to(device), torch.device(device), precision
@@ -67,6 +72,10 @@ class Model(ABC):
     def score(self, site: Tensor, item: Any) -> Tensor:
         """The objective (B,) of B versions (B, C, ...) of one image's site."""
 
+    @abstractmethod
+    def smooth(self, site: Tensor, item: Any) -> Tensor:
+        """A score (B,) that can be differentiated in the site and rises and falls with `score`."""
+
     def pair_scorer(
         self, sites: Sequence[Tensor], items: Sequence[Any], workers: int = 1
     ) -> Callable[[Tensor, int], Tensor] | None:
@@ -76,7 +85,7 @@ class Model(ABC):
 
     @abstractmethod
     def measures(self, site: Tensor, item: Any, all_metrics: bool = True) -> dict[str, Tensor]:
-        """Each metric (B,) of B versions (B, C, ...) of one image's site. Without `all_metrics`, the first alone may be given.
+        """Each metric (B,) of B versions (B, C, ...) of one image's site, by its name in `benchmarks.metrics.names`. Without `all_metrics`, the first alone may be given.
 
         A metric whose mean over images is not all that matters is given as a curve (B, n), see `benchmarks.metrics.names.finish`.
         """

@@ -12,12 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.backbones import sam_pairs, sam_reassociated
-from benchmarks.backbones.model import Encoded, Model
+from benchmarks.backbones.model import Encoded, Model, best_scored
 from benchmarks.backbones.sam_decode import decode
 from benchmarks.backbones.upsampled import above_zero, phases, whole
 from benchmarks.catalog import BEST_OF_THREE
 from benchmarks.data.samples import Sample, interior_point
-from benchmarks.losses import dice_ce, low_target
+from benchmarks.losses import dice_ce, low_target, soft_iou
 from benchmarks.metrics import masks
 from benchmarks.metrics.iou import iou
 
@@ -110,6 +110,14 @@ class Segmenter(Model):
         """IoU (B,) of the single mask of features (B, C, h, w): what a search maximises and a test reports."""
         return self._overlap(self.logits(features, item, tiled=True)[0], item)
 
+    def smooth(self, features: Tensor, item: Item) -> Tensor:
+        """Soft IoU (B,) of the low-resolution mask, where the image is: the padding is cut off, as in `score`."""
+        with self.autocast():
+            logits, _ = decode(self.network, features, item.sparse, item.dense, SINGLE)
+        target, size = self.target(item), self.network.image_encoder.img_size
+        height, width = (-(-n * len(target) // size) for n in item.input_size)
+        return soft_iou(logits[:, 0, :height, :width].float(), target[:height, :width])
+
     def _overlap(self, tiled: Tensor, item: Item) -> Tensor:
         """IoU (B,) of the first mask of logits (B, T, 4, 4, h, w)."""
         if factor := self._factor(item):
@@ -149,8 +157,7 @@ class Segmenter(Model):
     def best_of_three(self, features: Tensor, item: Item) -> Tensor:
         """Logits (B, H, W) of the ambiguity mask that the model itself scores best: the control for `base`."""
         logits, scores = self.logits(features, item, AMBIGUITY, iou_scores=True)
-        chosen = logits[torch.arange(len(logits)), scores.argmax(1)][:, None]
-        return self.full_size(chosen, item)[:, 0]
+        return self.full_size(best_scored(logits, scores), item)[:, 0]
 
     def controls(self, site: Tensor, item: Item) -> dict[str, dict[str, Tensor]]:
         return {BEST_OF_THREE: {"miou": iou(self.best_of_three(site, item) > 0, item.truth)}}

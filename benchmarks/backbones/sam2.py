@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.backbones.model import Encoded, Model
+from benchmarks.backbones.model import Encoded, Model, best_scored
 from benchmarks.catalog import BEST_OF_THREE
 from benchmarks.data.samples import Sample, interior_point
-from benchmarks.losses import dice_ce, low_target
+from benchmarks.losses import dice_ce, low_target, soft_iou
 from benchmarks.metrics import masks
 from benchmarks.metrics.iou import iou
 
@@ -93,8 +93,12 @@ class Segmenter2(Model):
         return F.interpolate(logits, tuple(item.truth.shape), mode="bilinear", align_corners=False)
 
     def score(self, site: Tensor, item: Item) -> Tensor:
-        """IoU (B,) of the single mask of embeddings (B, C, h, w)."""
+        """IoU (B,) of the library's answer to embeddings (B, C, h, w), see `logits`."""
         return iou(self.full_size(self.logits(site, item)[0], item)[:, 0] > 0, item.truth)
+
+    def smooth(self, site: Tensor, item: Item) -> Tensor:
+        """Soft IoU (B,) of the low-resolution mask."""
+        return soft_iou(self.logits(site, item)[0][:, 0], self._target(item.truth))
 
     def measures(self, site: Tensor, item: Item, all_metrics: bool = True) -> dict[str, Tensor]:
         """mIoU (B,) of embeddings (B, C, h, w), and with `all_metrics` the task's others."""
@@ -104,14 +108,17 @@ class Segmenter2(Model):
     def controls(self, site: Tensor, item: Item) -> dict[str, dict[str, Tensor]]:
         """Of three masks for the click the one that the model itself scores best."""
         logits, scores = self.logits(site, item, multimask=True)
-        chosen = logits[torch.arange(len(logits)), scores.argmax(1)][:, None]
-        return {BEST_OF_THREE: {"miou": iou(self.full_size(chosen, item)[:, 0] > 0, item.truth)}}
+        full = self.full_size(best_scored(logits, scores), item)[:, 0]
+        return {BEST_OF_THREE: {"miou": iou(full > 0, item.truth)}}
 
     def example(self, sample: Sample) -> tuple[Tensor, Tensor, Tensor]:
         """Prompt embeddings (1, P, C) and (1, C, h, w), and the target (1, 4h, 4w): the truth, area-averaged, 0..1."""
         item = self.item(sample)
+        return item.sparse, item.dense, self._target(item.truth)[None]
+
+    def _target(self, truth: Tensor) -> Tensor:
         size, low = self.network.image_size, 4 * self.network.sam_image_embedding_size
-        return item.sparse, item.dense, low_target(item.truth, (size, size), size, low)[None]
+        return low_target(truth, (size, size), size, low)
 
     def loss(self, encoded: Encoded, examples: tuple[Tensor, ...]) -> Tensor:
         """Dice + cross-entropy of the low-resolution mask of token 0."""

@@ -9,7 +9,7 @@ from benchmarks.records import Record
 _METRICS = {
     "miou": "**Points.** mIoU is the foreground IoU of each image, averaged over the test images, then over seeds, times 100.",
     "mse": """**MSE.** The mean squared error of the depth, in square metres: over the pixels of each image whose depth is known,
-  then over the test images, then over seeds.""",
+  within the protocol's range of depths and inside its crop, then over the test images, then over seeds.""",
     "accuracy": "**Accuracy.** The share of the test images whose class is named right, averaged over seeds, times 100.",
 }
 _FALLING = """- **Lower is better** where a header says so. A difference is always the metric's own, so there one below 0 is a gain.
@@ -24,7 +24,8 @@ _REST = """- **95 % interval.** Bootstrap over images and seeds: how far the num
   are compared with the same method without swap (`X`); all else with `base`. **tie**: zero lies in the interval, so the
   data show no difference, whatever its sign.
 - **Swap.** `3<-7` overwrites the redundant channel 3 with the effective channel 7 (0-based). *Redundant* and *effective*
-  mean only that this raised the score on the search set, which shares no image with the test set.
+  mean only that this raised the score on the search set, which shares no id with the test set. A run also compares
+  contents: a copy under another id stops it, except in an official dataset, where it is named and left in.
   A combination *cannot stand* where two of its pairs overwrite one channel; it is skipped, and counted.
 - **Controls.** `X+random-swap` swaps the same number of pairs, drawn at random; `base+best-of-three` is the unadapted model
   with the best-scored of SAM's three masks for one click. A gain that a control also reaches is not the method's.

@@ -9,6 +9,7 @@ EXAMPLES = """examples:
   python -m benchmarks data fetch kvasir                          download, check, unpack; a stopped one goes on where it stopped
   python -m benchmarks data fetch cod10k --mirror cod-tdq/cod     from a Hugging Face copy that the manifest names
   python -m benchmarks data add voc ~/data/voc                    link a folder in the official layout that you have
+  python -m benchmarks data add nyuv2 ~/data/nyuv2-hf             or a Hugging Face dataset: of save_to_disk, or parquet files
   python -m benchmarks data add isic16 ~/Downloads/ISBI2016_ISIC_Part1_Test_Data.zip    take an archive that you downloaded
   python -m benchmarks data verify kvasir                         decode every file; name all that are missing, extra or damaged
   python -m benchmarks data verify camo-mini                      generate again, compare with the manifest's sha256
@@ -27,7 +28,9 @@ def register(commands) -> None:
     )
     p.add_argument("action", choices=("fetch", "add", "verify", "sheet", "export"))
     p.add_argument("dataset", help="kvasir, cod10k, nyuv2, camo-mini, ...")
-    p.add_argument("path", nargs="?", type=Path, help="for add: a folder in the official layout, or an archive")
+    p.add_argument(
+        "path", nargs="?", type=Path, help="for add: a folder in the official layout or of a Hugging Face dataset, or an archive"
+    )
     p.add_argument("--mirror", metavar="ID", help="for fetch: the Hugging Face copy to take instead of the official files")
     p.add_argument("--force", action="store_true", help="for add: put the folder in place in spite of its faults")
     p.add_argument("--split", default="test", choices=("train", "test"), help="for sheet (default: test)")
@@ -61,6 +64,8 @@ def call(args) -> int:
 
         faults = verify(dataset)
         print("\n".join(faults) if faults else f"{dataset.name}: as its manifest states")
+        if len(faults) > 1:
+            print(f"{len(faults)} faults; mend what they name, then run this again")
         return 3 if faults else 0
     if args.out is None:
         raise UsageError(f"data {args.action} needs --out PATH")
@@ -99,6 +104,8 @@ def _add(name: str, path: Path, force: bool) -> int:
             )
             return 3
     else:
-        raise MissingData(f"{path} does not exist; name a folder in the official layout, or an archive")
+        raise MissingData(
+            f"{path} does not exist; name a folder in the official layout or of a Hugging Face dataset, or an archive"
+        )
     print(obtain.place(name))
     return 0

@@ -43,7 +43,7 @@ def _nearest(path: Path) -> str:
 
 
 def _entry(name: str) -> None:
-    from benchmarks.catalog import BACKBONES, DATASETS, METHODS, SWAP, TASKS
+    from benchmarks.catalog import BACKBONES, DATASETS, FAMILIES, METHODS, SWAP, TASKS
     from benchmarks.columns import fill
     from benchmarks.errors import UsageError
     from benchmarks.protocols import PROTOCOLS
@@ -69,8 +69,11 @@ def _entry(name: str) -> None:
                 print(fill(f"  {key}: {said}", " " * 4))
         if kind == "protocol":
             for task in TASKS:
-                of = entry.for_task(TASKS.get(task))
-                print(f"  {task}: hash {of.hash[:8]}, metric {of.metric}, loss {of.training.loss}, {json.dumps(of.rules)}")
+                for family in FAMILIES[TASKS.get(task).kind]:
+                    of = entry.for_task(TASKS.get(task)).for_family(family)
+                    mask = f"mask {of.mask}, " if of.mask else ""
+                    says = f"metric {of.metric}, loss {of.training.loss}, {mask}{json.dumps(of.rules)}"
+                    print(f"  {task} with {family}: hash {of.hash[:8]}, {says}")
         print()
 
 

@@ -1,6 +1,6 @@
 """Decoding an image and its mask from whatever a dataset stores: rotated, grey, with a palette, 16 bits deep, JPEG masks.
 
-One function a need: `image`, `mask`, `pair`, `labels`, `depth`. A source is the path of a file, or its bytes with a name for
+One function a need: `image`, `mask`, `pair`, `labels`, `depth`, `colours`. A source is the path of a file, or its bytes with a name for
 errors. All raise MissingData naming the file that cannot be read.
 """
 
@@ -72,6 +72,13 @@ def depth(source: Path | str | bytes, name: str = "") -> np.ndarray:
     return (np.array(picture).astype(np.float64) / 1000).astype(np.float32)
 
 
+def colours(source: Path | str | bytes, name: str = "") -> int:
+    """How many colours an image holds; of a palette the used ones."""
+    picture = _open(source, name)
+    values = np.array(picture)
+    return len(np.unique(values.reshape(-1, values.shape[2]) if values.ndim == 3 else values.reshape(-1, 1), axis=0))
+
+
 def _named(source, name: str) -> str:
     return name if isinstance(source, bytes) else str(source)
 
@@ -84,7 +91,7 @@ def _open(source, name: str):
         with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as file:
             file.load()  # a truncated file fails here, not later
             return file
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Exception as error:  # a damaged file makes the decoders raise nearly anything
         raise MissingData(f"{_named(source, name)} cannot be read as an image ({error}); replace the file") from None
 
 

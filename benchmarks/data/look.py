@@ -7,7 +7,6 @@ import numpy as np
 from benchmarks import data
 from benchmarks.catalog import CLASSIFICATION, DEPTH, TASKS, Dataset
 from benchmarks.data.samples import DepthSample, LabelSample, interior_point
-from benchmarks.errors import MissingData
 from benchmarks.progress import progress
 from benchmarks.protocols import rules_of
 
@@ -77,33 +76,26 @@ def export(dataset: Dataset):
 
 
 def verify(dataset: Dataset) -> list[str]:
-    """Every fault, one line each: what differs from the manifest, is missing, is astray or cannot be read.
+    """Every fault, one line each, all at once: what differs from the manifest, is missing, is astray or cannot be read.
 
     Generated images are generated again. Of official data the reader's structural faults come first; then every sample of both
-    splits is decoded.
+    splits that is there is decoded, whatever else is missing.
     """
     if dataset.source == "generated":
         return _verify_generated(dataset)
     from benchmarks.data.obtain import place
     from benchmarks.data.readers import reader
+    from benchmarks.data.readers.base import SPLITS
 
     reads, root = reader(dataset.name), place(dataset.name)
-    if reason := reads.lacking(root):
-        return [reason]
     faults = list(reads.faults(root))
-    for split in ("train", "test"):
-        try:
-            wanted = reads.ids(root, split)
-            samples = reads.load(root, split, wanted)
-        except MissingData as error:
-            faults.append(str(error))
+    for split in SPLITS:
+        if not (names := reads.present(root, split)):
             continue
-        with progress(f"{dataset.name}/{split}", len(wanted), "images") as shown:
-            for k in range(len(wanted)):
-                try:
-                    samples[k]
-                except MissingData as error:
-                    faults.append(str(error))
+        check = reads.checks(root, split)
+        with progress(f"{dataset.name}/{split}", len(names), "images") as shown:
+            for name in names:
+                faults += check(name)
                 shown.step()
     return list(dict.fromkeys(faults))  # the reader and the decoder may name one file in the same words
 

@@ -10,12 +10,13 @@ import json
 import logging
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 from benchmarks.data.folder import root as place
 from benchmarks.data.manifests import manifest
 from benchmarks.errors import MissingData, UsageError
-from benchmarks.fetch import Pin, download, drive_url, faults
+from benchmarks.fetch import Pin, download, drive_url, faults, warn_of_size
 from benchmarks.files import home, link_or_copy, write_atomically
 from benchmarks.unpack import unpack
 
@@ -67,8 +68,10 @@ def add_file(name: str, path: Path) -> str | None:
     _vacant(name)
     sources = manifest(name)["sources"]
     source = next((s for s in sources if s.get("file") == path.name), None)
-    if source and (reason := faults(path, _pin(source))):
-        raise MissingData(f"{path} is not the file of the manifest: {reason}; run: {command(name)}")
+    if source:
+        if reason := faults(path, _pin(source)):
+            raise MissingData(f"{path} is not the file of the manifest: {reason}; run: {command(name)}")
+        warn_of_size(path, _pin(source))
     source = source or next((s for s in sources if _pin(s).known and faults(path, _pin(s)) is None), None)
     if source is None:
         wanted = " or ".join(s["file"] for s in sources if s.get("file"))
@@ -87,22 +90,25 @@ def add_file(name: str, path: Path) -> str | None:
 
 
 def add_folder(name: str, path: Path, force: bool = False) -> list[str]:
-    """Link the place to a folder in the official layout, or copy it where links are impossible. Returns its structural faults.
+    """Link the place to a folder in the official layout or of `save_to_disk`, or copy it where links are impossible.
 
-    With faults nothing is put in place, unless `force`. Raises MissingData where the layout is another.
+    A folder of parquet files, as the Hugging Face hub has them, is rewritten as `save_to_disk` does. Returns the structural
+    faults. With faults nothing is put in place, unless `force`. Raises MissingData where the layout is another.
     """
     _vacant(name)
     path = path.resolve()
-    reader = _reader(name)
-    if reason := reader.lacking(path):
-        if fitting := next((p for p in (path.parent, *sorted(_folders(path))) if reader.lacking(p) is None), None):
-            which = "its parent" if fitting == path.parent else "the folder in it"
-            raise MissingData(f"{path} is not the layout's top; name {which}: python -m benchmarks data add {name} {fitting}")
+    reader, root = _reader(name), place(name)
+    reason = reader.lacking(path)
+    if reason and (fitting := next((p for p in (path.parent, *sorted(_folders(path))) if reader.lacking(p) is None), None)):
+        which = "its parent" if fitting == path.parent else "the folder in it"
+        raise MissingData(f"{path} is not the layout's top; name {which}: python -m benchmarks data add {name} {fitting}")
+    if reason and next(path.rglob("*.parquet"), None):
+        return _add_parquet(name, path, force)
+    if reason:
         raise MissingData(f"{path}: {reason}")
     found = reader.faults(path)
     if found and not force:
         return found
-    root = place(name)
     root.parent.mkdir(parents=True, exist_ok=True)
     if root.is_symlink():  # to a folder that is gone
         root.unlink()
@@ -118,6 +124,28 @@ def add_folder(name: str, path: Path, force: bool = False) -> list[str]:
 
 def _folders(path: Path) -> list[Path]:
     return [p for p in path.iterdir() if p.is_dir()]
+
+
+def _add_parquet(name: str, path: Path, force: bool) -> list[str]:
+    """As `add_folder`, of parquet files."""
+    from datasets import load_dataset
+
+    reader = _reader(name)
+    place(name).parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place(name).parent, prefix=f".{name}.", suffix=".table") as beside:
+        saved = Path(beside) / "saved"
+        try:
+            load_dataset(str(path), cache_dir=str(Path(beside) / "cache")).save_to_disk(str(saved))
+        except Exception as error:  # arrow, the library and the file system each raise their own
+            line = " ".join(str(error).split())[:200]
+            raise MissingData(f"{path} cannot be read as a Hugging Face dataset ({line}); run: {command(name)}") from None
+        if reason := reader.lacking(saved):
+            raise MissingData(f"{path}: {reason.replace(str(saved), 'its table')}")
+        found = [f.replace(str(saved), str(path)) for f in reader.faults(saved)]
+        if not found or force:
+            place(name).unlink(missing_ok=True)  # a link to a folder that is gone
+            os.replace(saved, place(name))
+    return found
 
 
 def _reader(name: str):
@@ -192,7 +220,7 @@ def _mirror(stated: dict, wanted: str) -> dict:
 
 
 def _pin(source: dict) -> Pin:
-    return Pin(source.get("bytes"), source.get("sha256"), source.get("md5"))
+    return Pin(source.get("bytes"), source.get("sha256"), source.get("md5"), source.get("bytes_unconfirmed"))
 
 
 def _key(source: dict) -> str:

@@ -9,25 +9,25 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.data.synthetic import (
-    _ONE,
-    _X,
-    _Y,
     GENERATOR_VERSION,
+    ONE,
     SIZE,
     SPLITS,
-    _Bits,
-    _bulge,
-    _colour,
-    _ellipse,
-    _largest,
-    _light,
-    _noise,
-    _palette,
-    _sensor,
-    _soften,
-    _Texture,
-    _triangle,
-    _turn,
+    Bits,
+    Texture,
+    X,
+    Y,
+    bulge,
+    colour,
+    ellipse,
+    largest,
+    light,
+    noise,
+    palette,
+    sensor,
+    soften,
+    triangle,
+    turn,
 )
 
 SHAPES = ("blob", "ring", "star")
@@ -47,53 +47,53 @@ def with_mask(split: str, index: int) -> tuple[np.ndarray, int, np.ndarray]:
     if split not in SPLITS:
         raise ValueError(f"no generated split {split!r}; splits: {', '.join(SPLITS)}")
     key = (GENERATOR_VERSION, _DOMAIN, SPLITS.index(split), index)
-    label = _Bits(*key).one(0, len(NAMES))
+    label = Bits(*key).one(0, len(NAMES))
     shape, texture = SHAPES[label // len(TEXTURES)], TEXTURES[label % len(TEXTURES)]
     for attempt in range(64):
-        bits = _Bits(*key, attempt)
-        image = _colour(_Texture.draw(bits).at(_X << 8, _Y << 8), _palette(bits, bits.one(5, 40)))
+        bits = Bits(*key, attempt)
+        image = colour(Texture.draw(bits).at(X << 8, Y << 8), palette(bits, bits.one(5, 40)))
         field = _form(bits, shape, bits.one(40, SIZE - 40), bits.one(40, SIZE - 40), bits.one(28, 46))
-        mask = _largest(field > 0) & (field > 0)  # the hole of a ring stays open
+        mask = largest(field > 0) & (field > 0)  # the hole of a ring stays open
         if mask.sum() < _LEAST:
             continue
-        wear = _colour(_field(bits, texture), _stops(bits)) + _bulge(field, bits.one(0, 30))[..., None]
+        wear = colour(_field(bits, texture), _stops(bits)) + bulge(field, bits.one(0, 30))[..., None]
         image = np.where(mask[..., None], wear, image)
-        return _sensor(bits, _light(bits, _soften(np.clip(image, 0, 255)), 40), bits.one(2, 12)), label, mask
+        return sensor(bits, light(bits, soften(np.clip(image, 0, 255)), 40), bits.one(2, 12)), label, mask
     raise AssertionError(f"no usable picture in 64 draws for classes/{split}/{index}")
 
 
-def _form(bits: _Bits, shape: str, cx: int, cy: int, radius: int) -> np.ndarray:
+def _form(bits: Bits, shape: str, cx: int, cy: int, radius: int) -> np.ndarray:
     """An implicit object of about `radius` pixels, above 0 inside: a lobed blob, a ring, or a star of three or four long arms."""
-    narrow, turn = bits.one(65, 100), bits.one(0, 64)
-    field = _ellipse(cx, cy, radius, radius * narrow // 100, turn)
+    narrow, direction = bits.one(65, 100), bits.one(0, 64)
+    field = ellipse(cx, cy, radius, radius * narrow // 100, direction)
     if shape == "ring":
         hole = bits.one(40, 62)
-        field = np.minimum(field, -_ellipse(cx, cy, radius * hole // 100, radius * narrow * hole // 10_000, turn))
+        field = np.minimum(field, -ellipse(cx, cy, radius * hole // 100, radius * narrow * hole // 10_000, direction))
     if shape == "star":
         arms = bits.one(3, 5)
-        field = np.full((SIZE, SIZE), -_ONE)
+        field = np.full((SIZE, SIZE), -ONE)
         for k in range(arms):
-            limb = _ellipse(cx, cy, radius, max(5, radius * bits.one(22, 34) // 100), turn + 32 * k // arms)
+            limb = ellipse(cx, cy, radius, max(5, radius * bits.one(22, 34) // 100), direction + 32 * k // arms)
             field = np.maximum(field, limb)
-    ripple = _noise(bits, _X << 8, _Y << 8, max(4, radius // 2)) - _ONE // 2
+    ripple = noise(bits, X << 8, Y << 8, max(4, radius // 2)) - ONE // 2
     return field + ripple * bits.one(10, 60 if shape == "blob" else 30) // 100
 
 
-def _field(bits: _Bits, texture: str) -> np.ndarray:
+def _field(bits: Bits, texture: str) -> np.ndarray:
     """The object's texture as a field in [0, 65536), stretched so that it can be seen."""
-    grid = (_X << 8, _Y << 8)
+    grid = (X << 8, Y << 8)
     if texture != "checks":
-        field = _Texture.draw(bits, (texture,)).at(*grid)
-        return np.clip(2 * (field - _ONE // 2) + _ONE // 2, 0, _ONE - 1)
-    u, v = _turn(*grid, bits.one(0, 64))
+        field = Texture.draw(bits, (texture,)).at(*grid)
+        return np.clip(2 * (field - ONE // 2) + ONE // 2, 0, ONE - 1)
+    u, v = turn(*grid, bits.one(0, 64))
     cell = bits.one(6, 15)
-    warp = _noise(bits, u, v, cell * 3) >> 6
+    warp = noise(bits, u, v, cell * 3) >> 6
     # A triangle of 4 times the height, cut off: squares with soft edges, their signs multiplied.
-    one, two = (np.clip(4 * (_triangle((t + warp) * 128 // cell) - _ONE // 2), -_ONE // 2, _ONE // 2 - 1) for t in (u, v))
-    return (one * two >> 15) + _ONE // 2 - 1
+    one, two = (np.clip(4 * (triangle((t + warp) * 128 // cell) - ONE // 2), -ONE // 2, ONE // 2 - 1) for t in (u, v))
+    return (one * two >> 15) + ONE // 2 - 1
 
 
-def _stops(bits: _Bits) -> np.ndarray:
+def _stops(bits: Bits) -> np.ndarray:
     """A dark, a middle and a light colour (3, 3), 30 to 80 levels apart in brightness, of one tint or turned a little."""
     step = bits.one(30, 80) * bits.choice((-1, 1))
     base = bits.many(88, 168, (1, 1)) + bits.many(-70, 71, (1, 3))

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from benchmarks.data import decode
 from benchmarks.data.readers.kvasir import split_of
-from benchmarks.data.readers.pairs import Pairing, PairReader, Scan, by_stem
+from benchmarks.data.readers.pairs import Pairing, PairReader, Scan
+from benchmarks.errors import MissingData
 
 FOLDER = "Dataset_BUSI_with_GT"
 KINDS = ("benign", "malignant")
@@ -23,8 +24,14 @@ def make(name: str, sizes: dict[str, int]) -> PairReader:
 
 
 class Busi(PairReader):
+    own_split = staticmethod(split_of)
+    keeps_empty = False
+
     def folders(self, root: Path) -> list[Path]:
         return [root / FOLDER / kind for kind in KINDS]
+
+    def extras(self, root: Path) -> list[Path]:
+        return [*super().extras(root), root / FOLDER / "normal"]
 
     def pairings(self, root: Path) -> list[Pairing]:
         return []
@@ -33,7 +40,7 @@ class Busi(PairReader):
         """The masks are decoded, once a process, to leave out empty ones."""
         scan = super().scan(root)
         for folder in self.folders(root):
-            files = by_stem(folder, scan.stray)
+            files = scan.by_stem(folder)
             masks: dict[str, list[Path]] = {}
             for stem, file in files.items():
                 if match := _MASK.match(stem):
@@ -43,13 +50,19 @@ class Busi(PairReader):
                     continue
                 split, own = split_of(stem), tuple(masks.pop(stem, ()))
                 if not own:
-                    scan.unmasked[split].append(file)
+                    scan.unmasked[split][folder / f"{stem}_mask"] = file
                 elif any(_filled(m, m.stat().st_mtime_ns, m.stat().st_size) for m in own):
                     scan.items[split][f"{split}/{stem}"] = file, own
-            scan.imageless += [m for rest in masks.values() for m in rest]
+            for stem, rest in masks.items():
+                scan.imageless[folder / stem], *more = rest
+                scan.lone += more
         return scan
 
 
 @lru_cache(maxsize=4096)
 def _filled(path: Path, changed: int, size: int) -> bool:
-    return bool(decode.mask(path).any())
+    """Whether a mask shows anything. One that cannot be read is not left out: whoever reads its sample is told."""
+    try:
+        return bool(decode.mask(path).any())
+    except MissingData:
+        return True

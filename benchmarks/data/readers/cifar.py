@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.catalog import DATASETS
 from benchmarks.data.readers.base import Reader
 from benchmarks.data.samples import LabelSample
 from benchmarks.errors import MissingData
@@ -22,6 +23,7 @@ FILES = {
     "cifar10": {"train": tuple(f"data_batch_{k}" for k in range(1, 6)), "test": ("test_batch",)},
     "cifar100": {"train": ("train",), "test": ("test",)},
 }
+_BESIDE = {"cifar10": ("batches.meta", "readme.html"), "cifar100": ("meta", "file.txt~")}  # in the archives, not read
 LABELS = {"cifar10": b"labels", "cifar100": b"fine_labels"}
 SIDE = 32
 
@@ -31,57 +33,88 @@ def make(name: str, sizes: dict[str, int]) -> Reader:
 
 
 class Cifar(Reader):
-    def lacking(self, root: Path) -> str | None:
-        gone = [f for f in self.parts(root) if not f.is_file()]
-        return self.missing(gone[0]) if gone else None
+    def needed(self, root: Path) -> list[Path]:
+        return [f for split in FILES[self.name] for f in self._files(root, split)]
 
     def parts(self, root: Path) -> list[Path]:
-        return [root / FOLDER[self.name] / f for files in FILES[self.name].values() for f in files]
+        return self.needed(root)
+
+    def extras(self, root: Path) -> list[Path]:
+        return [*super().extras(root), *(root / FOLDER[self.name] / f for f in _BESIDE[self.name])]
 
     def ids(self, root: Path, split: str) -> list[str]:
+        if reason := self.lacking(root):
+            raise MissingData(reason)
         return [f"{split}/{k:05d}" for k in range(len(self._split(root, split)[1]))]
 
+    def present(self, root: Path, split: str) -> list[str]:
+        """All of a split or none: a row's number counts over all of its files. `structure` reads each file by itself."""
+        try:
+            return self.ids(root, split)
+        except MissingData:
+            return []
+
     def sample(self, root: Path, split: str):
-        rows, labels = self._split(root, split)
+        try:
+            rows, labels = self._split(root, split)
+        except MissingData:
+            rows, labels = np.zeros((0, 3 * SIDE**2), np.uint8), []
         side = math.isqrt(rows.shape[1] // 3)
 
         def make(name: str) -> LabelSample:
             k = int(name.rpartition("/")[2])
+            if k >= len(labels):
+                raise MissingData(f"{self.name}: no image {name} in {root}; {self.remedy()}")
             image = np.ascontiguousarray(rows[k].reshape(3, side, side).transpose(1, 2, 0))
             return LabelSample(name, image, labels[k])
 
         return make
 
     def structure(self, root: Path) -> list[str]:
-        try:
-            widths = {s: self._split(root, s)[0].shape[1] for s in FILES[self.name]}
-        except MissingData as error:
-            return [str(error)]
-        return [f"{self.name}/{s}: rows of {n} bytes, official are {3 * SIDE**2}" for s, n in widths.items() if n != 3 * SIDE**2]
+        faults, classes = [], DATASETS.get(self.name).classes
+        for path in (p for p in self.needed(root) if p.is_file()):
+            try:
+                rows, labels = _file(path, LABELS[self.name])
+            except MissingData as error:
+                faults.append(str(error))
+                continue
+            if rows.shape[1] != 3 * SIDE**2:
+                faults.append(f"{path}: rows of {rows.shape[1]} bytes, official are {3 * SIDE**2}; replace the file")
+            if odd := sum(not 0 <= k < classes for k in labels):
+                faults.append(f"{path}: {odd} labels are not in 0 to {classes - 1}; replace the file")
+        return faults
+
+    def _files(self, root: Path, split: str) -> list[Path]:
+        return [root / FOLDER[self.name] / f for f in FILES[self.name][split]]
 
     def _split(self, root: Path, split: str) -> tuple[np.ndarray, list[int]]:
-        if reason := self.lacking(root):
-            raise MissingData(reason)
-        paths = [root / FOLDER[self.name] / f for f in FILES[self.name][split]]
+        """Raises MissingData for a missing or damaged file."""
+        paths = self._files(root, split)
+        if gone := [p for p in paths if not p.is_file()]:
+            raise MissingData(self.missing(gone[0]))
         return _read(tuple(paths), tuple(p.stat().st_mtime_ns for p in paths), LABELS[self.name])
 
 
 @lru_cache(maxsize=4)
 def _read(paths: tuple[Path, ...], changed: tuple[int, ...], key: bytes) -> tuple[np.ndarray, list[int]]:
     """The rows (n, 3 x side x side) uint8 of these files in turn, and their labels."""
-    rows, labels = [], []
-    for path in paths:
-        try:
-            with open(path, "rb") as file:
-                content = _Plain(file, encoding="bytes").load()
-            data, own = np.asarray(content[b"data"], np.uint8), [int(k) for k in content[key]]
-            if data.ndim != 2 or len(data) != len(own) or 3 * math.isqrt(data.shape[1] // 3) ** 2 != data.shape[1]:
-                raise ValueError(f"{data.shape} pixels for {len(own)} labels")
-        except Exception as error:  # a damaged pickle raises nearly anything
-            raise MissingData(f"{path} cannot be read as a CIFAR file ({error}); replace the file") from None
-        rows.append(data)
-        labels += own
-    return np.concatenate(rows), labels
+    found = [_file(path, key) for path in paths]
+    if len({rows.shape[1] for rows, _ in found}) > 1:
+        raise MissingData(f"{paths[0].parent}: the files' images differ in size; replace the one that is not official")
+    return np.concatenate([rows for rows, _ in found]), [k for _, labels in found for k in labels]
+
+
+def _file(path: Path, key: bytes) -> tuple[np.ndarray, list[int]]:
+    """The rows and labels of one file. Raises MissingData."""
+    try:
+        with open(path, "rb") as file:
+            content = _Plain(file, encoding="bytes").load()
+        rows, labels = np.asarray(content[b"data"], np.uint8), [int(k) for k in content[key]]
+        if rows.ndim != 2 or len(rows) != len(labels) or 3 * math.isqrt(rows.shape[1] // 3) ** 2 != rows.shape[1]:
+            raise ValueError(f"{rows.shape} pixels for {len(labels)} labels")
+    except Exception as error:  # a damaged pickle raises nearly anything
+        raise MissingData(f"{path} cannot be read as a CIFAR file ({error}); replace the file") from None
+    return rows, labels
 
 
 class _Plain(pickle.Unpickler):

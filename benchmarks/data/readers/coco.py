@@ -10,9 +10,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from benchmarks.data import decode, rle
-from benchmarks.data.readers.base import Reader, walk
+from benchmarks.data.readers.base import Reader, is_note, unreadable, walk
 from benchmarks.data.samples import Sample
-from benchmarks.errors import MissingData, some
+from benchmarks.errors import MissingData
 
 FOLDERS = {"train": "train2017", "test": "val2017"}
 LISTED = {"train": 118_287, "test": 5_000}  # images in the published lists, with an object or without
@@ -27,18 +27,36 @@ def annotations(root: Path, split: str) -> Path:
 
 
 class Coco(Reader):
-    def lacking(self, root: Path) -> str | None:
-        gone = [p for s in FOLDERS for p in (root / FOLDERS[s], annotations(root, s)) if not p.exists()]
-        return self.missing(gone[0]) if gone else None
+    one_of_many = True
 
-    def parts(self, root: Path) -> list[Path]:
+    def needed(self, root: Path) -> list[Path]:
         return [p for s in FOLDERS for p in (root / FOLDERS[s], annotations(root, s))]
 
+    def parts(self, root: Path) -> list[Path]:
+        return self.needed(root)
+
+    def extras(self, root: Path) -> list[Path]:
+        """Captions and key points come in the annotations' archive; the other folders are published beside."""
+        more = [root / f for f in ("test2017", "unlabeled2017")]
+        return [*super().extras(root), *more, *(root / "annotations").glob("*2017.json")]
+
     def ids(self, root: Path, split: str) -> list[str]:
+        if reason := self.lacking(root):
+            raise MissingData(reason)
         return list(self._index(root, split)[1])
 
+    def present(self, root: Path, split: str) -> list[str]:
+        there = {f.name for f in walk(root / FOLDERS[split])}
+        try:
+            return [name for name, entry in self._index(root, split)[1].items() if entry[0] in there]
+        except MissingData:
+            return []
+
     def sample(self, root: Path, split: str):
-        index = self._index(root, split)[1]
+        try:
+            index = self._index(root, split)[1]
+        except MissingData:
+            index = {}
 
         def make(name: str) -> Sample:
             if name not in index:
@@ -51,7 +69,7 @@ class Coco(Reader):
                 raise MissingData(f"{annotations(root, split)}: {name}: {error}; {self.remedy()}") from None
             if mask.shape != picture.shape[:2]:
                 raise MissingData(
-                    f"{name}: mask of {mask.shape[::-1]} for an image of {picture.shape[1::-1]} pixels; {self.remedy()}"
+                    f"{root / FOLDERS[split] / file}: mask of {mask.shape[::-1]} for an image of {picture.shape[1::-1]} pixels; replace it"
                 )
             return Sample(name, picture, mask)
 
@@ -60,23 +78,25 @@ class Coco(Reader):
     def structure(self, root: Path) -> list[str]:
         faults = []
         for split, folder in FOLDERS.items():
-            try:
-                listed = self._index(root, split)[0]
-            except MissingData as error:
-                faults.append(str(error))
+            files = {f.relative_to(root / folder).as_posix(): f for f in walk(root / folder)}
+            if not annotations(root, split).is_file():
+                faults += unreadable(files.values())  # no sample will show that these are damaged
                 continue
-            there = {f.name for f in walk(root / folder)}
-            if gone := sorted(listed - there):
-                faults.append(f"{folder}: {len(gone)} listed images are missing: {some(gone, 10)}")
-            if stray := sorted(there - listed):
-                faults.append(f"{folder}: {len(stray)} stray files: {some(stray, 10)}")
+            try:
+                listed, index = self._index(root, split)
+            except MissingData as error:
+                faults += [str(error), *unreadable(files.values())]
+                continue
+            if files:
+                faults += [f"{root / folder / name} is missing; replace it" for name in sorted(listed - files.keys())]
+            faults += [f"{files[name]}: stray" for name in sorted(files.keys() - listed) if not is_note(files[name])]
+            used = {entry[0] for entry in index.values()}
+            faults += unreadable(files[name] for name in sorted((listed & files.keys()) - used))  # images without an object
             if len(listed) != LISTED[split]:
                 faults.append(f"coco/{split}: {len(listed)} images listed, the official list has {LISTED[split]}")
         return faults
 
-    def _index(self, root: Path, split: str):
-        if reason := self.lacking(root):
-            raise MissingData(reason)
+    def _index(self, root: Path, split: str) -> tuple[set[str], dict[str, tuple]]:
         path = annotations(root, split)
         try:
             return _read(path, path.stat().st_mtime_ns, FOLDERS[split])

@@ -18,8 +18,13 @@ def split_of(stem: str) -> str:
 
 
 class Kvasir(PairReader):
+    own_split = staticmethod(split_of)
+
     def folders(self, root: Path) -> list[Path]:
         return [root / "Kvasir-SEG" / part for part in ("images", "masks")]
+
+    def extras(self, root: Path) -> list[Path]:
+        return [*super().extras(root), root / "Kvasir-SEG" / "kavsir_bboxes.json"]  # the archive's own spelling
 
     def pairings(self, root: Path) -> list[Pairing]:
         return [Pairing(*self.folders(root), split_of)]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.data import decode
-from benchmarks.data.readers.base import SPLITS, Reader
+from benchmarks.data.readers.base import SPLITS, Reader, is_note, unreadable, walk
 from benchmarks.data.samples import DepthSample
 from benchmarks.errors import MissingData, some
 
@@ -23,33 +23,41 @@ def make(name: str, sizes: dict[str, int]) -> Reader:
 
 
 class NyuV2(Reader):
-    def lacking(self, root: Path) -> str | None:
-        if not (root / DATA).is_file() and (root / "train").is_dir():
-            gone = [f for s in SPLITS for f in self._folders(root, s) if not f.is_dir()]
-            return self.missing(gone[0]) if gone else None
-        for file in (DATA, LISTS):
-            if not (root / file).is_file():
-                return self.missing(root / file)
-        try:
-            import h5py  # noqa: F401
-        except ImportError:
-            return f"nyuv2: {DATA} is an HDF5 file, and h5py is not installed: pip install h5py"
-        return None
+    def needed(self, root: Path) -> list[Path]:
+        if not (root / DATA).is_file() and any((root / s).is_dir() for s in SPLITS):
+            return [f for s in SPLITS for f in self._folders(root, s)]
+        return [root / DATA, root / LISTS]
+
+    def absent(self, root: Path) -> list[str]:
+        absent = super().absent(root)
+        if (root / DATA).is_file():
+            try:
+                import h5py  # noqa: F401
+            except ImportError:
+                absent.append(f"nyuv2: {DATA} is an HDF5 file, and h5py is not installed: pip install h5py")
+        return absent
 
     def parts(self, root: Path) -> list[Path]:
-        if (root / DATA).is_file():
-            return [root / DATA, root / LISTS]
-        return [f for s in SPLITS for f in self._folders(root, s)]
+        return self.needed(root)
 
     def ids(self, root: Path, split: str) -> list[str]:
         if reason := self.lacking(root):
             raise MissingData(reason)
         if (root / DATA).is_file():
             return [f"{split}/{k:04d}" for k in self._numbers(root, split)]
-        images, depths = ({f.stem for f in folder.glob("*.png")} for folder in self._folders(root, split))
+        images, depths = self._stems(root, split)
         if alone := sorted(images - depths):
             raise MissingData(f"{len(alone)} images of nyuv2/{split} have no depth: {some(alone, 10)}; {self.remedy()}")
         return [f"{split}/{stem}" for stem in sorted(images)]
+
+    def present(self, root: Path, split: str) -> list[str]:
+        if not (root / DATA).is_file():
+            images, depths = self._stems(root, split)
+            return [f"{split}/{stem}" for stem in sorted(images & depths)]
+        try:
+            return self.ids(root, split)
+        except MissingData:
+            return []
 
     def sample(self, root: Path, split: str):
         def from_mat(name: str) -> DepthSample:
@@ -61,6 +69,8 @@ class NyuV2(Reader):
                     image, depth = np.asarray(file["images"][k]).transpose(2, 1, 0), np.asarray(file["depths"][k]).T
             except (OSError, KeyError, IndexError, ValueError) as error:
                 raise MissingData(f"{root / DATA} cannot be read ({error}); {self.remedy()}") from None
+            if image.ndim != 3 or depth.shape != image.shape[:2]:
+                raise MissingData(f"{root / DATA}: depth of {depth.shape} for an image of {image.shape}; {self.remedy()}")
             return DepthSample(name, np.ascontiguousarray(image), np.ascontiguousarray(depth, np.float32))
 
         def from_files(name: str) -> DepthSample:
@@ -69,21 +79,70 @@ class NyuV2(Reader):
             image, depth = decode.image(images / f"{stem}.png"), decode.depth(depths / f"{stem}.png")
             if depth.shape != image.shape[:2]:
                 raise MissingData(
-                    f"{depths / stem}.png: depth of {depth.shape[::-1]} for an image of {image.shape[1::-1]} pixels"
+                    f"{depths / stem}.png: depth of {depth.shape[::-1]} for an image of {image.shape[1::-1]} pixels, "
+                    f"{images / stem}.png; replace one of them"
                 )
             return DepthSample(name, image, depth)
 
         return from_mat if (root / DATA).is_file() else from_files
 
+    def causes(self, root: Path, split: str):
+        if (root / DATA).is_file():
+            return super().causes(root, split)
+        return lambda name: unreadable(f / f"{name.removeprefix(f'{split}/')}.png" for f in self._folders(root, split))
+
+    def extras(self, root: Path) -> list[Path]:
+        return [*super().extras(root), root / LISTS]  # what the unpacked folders were made with
+
     def structure(self, root: Path) -> list[str]:
         if (root / DATA).is_file():
-            return []
+            return self._data_faults(root) + self._lists_faults(root)
         faults = []
         for split in SPLITS:
-            images, depths = ({f.stem for f in folder.glob("*.png")} for folder in self._folders(root, split))
-            faults += [f"{split}/rgb/{s}.png: image without depth" for s in sorted(images - depths)]
-            faults += [f"{split}/depth/{s}.png: depth without image" for s in sorted(depths - images)]
+            folders = self._folders(root, split)
+            with_image, with_depth = self._stems(root, split)
+            for stem in sorted(with_image ^ with_depth):
+                image, depth = (folder / f"{stem}.png" for folder in folders)
+                there, gone = (image, depth) if image.is_file() else (depth, image)
+                if gone.parent.is_dir():
+                    faults.append(f"{gone} is missing; replace it, or remove {there}")
+                faults += unreadable([there])  # no sample will show that it is damaged
+            for folder in folders:
+                odd = [f for f in walk(folder) if f.parent != folder or f.suffix != ".png"]
+                faults += [f"{f}: stray" for f in odd if not is_note(f)]
         return faults
+
+    def _data_faults(self, root: Path) -> list[str]:
+        """Whether the .mat file can be opened and holds as many depths as images, of one size."""
+        try:
+            import h5py
+
+            with h5py.File(root / DATA, "r") as file:
+                images, depths = file["images"].shape, file["depths"].shape
+        except ImportError:
+            return []  # named as absent
+        except (OSError, KeyError, ValueError, AttributeError) as error:
+            return [f"{root / DATA} cannot be read ({error}); {self.remedy()}"]
+        if (images[0], *images[2:]) != depths:
+            return [f"{root / DATA}: depths of {depths} for images of {images}; {self.remedy()}"]
+        return []
+
+    def _lists_faults(self, root: Path) -> list[str]:
+        """Of the lists, one line for each that is damaged, and for images that stand in both. Nothing where the file is missing."""
+        faults, numbers = [], {}
+        for split in SPLITS if (root / LISTS).is_file() else ():
+            try:
+                numbers[split] = set(self._numbers(root, split))
+            except MissingData as error:
+                faults.append(str(error))
+        if twice := numbers.get("train", set()) & numbers.get("test", set()):
+            faults.append(f"{root / LISTS}: {len(twice)} images stand in both splits; replace the file")
+        return list(dict.fromkeys(faults))
+
+    def _stems(self, root: Path, split: str) -> tuple[set[str], set[str]]:
+        """Of the images, and of the depths."""
+        images, depths = ({f.stem for f in folder.glob("[!.]*.png")} for folder in self._folders(root, split))
+        return images, depths
 
     def _folders(self, root: Path, split: str) -> list[Path]:
         return [root / split / part for part in ("rgb", "depth")]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.data import decode
-from benchmarks.data.readers.base import SPLITS, Reader, walk
+from benchmarks.data.readers.base import SPLITS, Reader, is_note, unreadable, walk
 from benchmarks.data.samples import Sample
 from benchmarks.errors import MissingData, some
 
@@ -29,25 +29,46 @@ class Pairing:
 
 @dataclass
 class Scan:
-    """What a look at the folders found: by split and id the image and its masks, and what is wrong."""
+    """What a look at the folders found: by split and id the image and its masks, and what is wrong.
+
+    `unmasked` and `imageless` are files by what should be beside them, a path without its ending. `doubled` are sentences about files of one name; `lone` are images and masks whose partner's whole folder is missing.
+    """
 
     items: dict[str, dict[str, tuple[Path, tuple[Path, ...]]]] = field(default_factory=lambda: {s: {} for s in SPLITS})
-    unmasked: dict[str, list[Path]] = field(default_factory=lambda: {s: [] for s in SPLITS})
-    imageless: list[Path] = field(default_factory=list)
+    unmasked: dict[str, dict[Path, Path]] = field(default_factory=lambda: {s: {} for s in SPLITS})
+    imageless: dict[Path, Path] = field(default_factory=dict)
+    lone: list[Path] = field(default_factory=list)
     stray: list[Path] = field(default_factory=list)
+    doubled: list[str] = field(default_factory=list)
 
     def add(self, pairing: Pairing) -> None:
-        """Raises MissingData where two images, or two masks, differ only in their ending."""
-        images, masks = by_stem(pairing.images, self.stray), by_stem(pairing.masks, self.stray)
+        images, masks = self.by_stem(pairing.images), self.by_stem(pairing.masks)
+        if not (pairing.images.is_dir() and pairing.masks.is_dir()):  # the folder is named, not each of its files
+            self.lone += [*images.values(), *masks.values()]
+            return
         for stem, image in images.items():
             split, mask = pairing.split(stem), masks.pop(stem + pairing.ending, None)
             if split is None:
                 continue
             if mask is None:
-                self.unmasked[split].append(image)
+                self.unmasked[split][pairing.masks / (stem + pairing.ending)] = image
             else:
                 self.items[split][f"{split}/{pairing.prefix}{stem}"] = image, (mask,)
-        self.imageless += [m for s, m in masks.items() if pairing.split(s.removesuffix(pairing.ending)) is not None]
+        for stem, mask in masks.items():
+            if pairing.split(alone := stem.removesuffix(pairing.ending)) is not None:
+                self.imageless[pairing.images / alone] = mask
+
+    def by_stem(self, folder: Path) -> dict[str, Path]:
+        """The image files directly in a folder by stem, sorted; of two with one stem the first. Others in it are astray."""
+        found: dict[str, Path] = {}
+        for file in walk(folder):
+            if file.suffix.lower() not in ENDINGS or file.parent != folder:
+                self.stray += [] if is_note(file) else [file]
+            elif file.stem in found:
+                self.doubled.append(f"{folder}: {found[file.stem].name} and {file.name} have one name; remove one of them")
+            else:
+                found[file.stem] = file
+        return found
 
 
 class PairReader(Reader):
@@ -57,35 +78,38 @@ class PairReader(Reader):
 
     @abstractmethod
     def folders(self, root: Path) -> list[Path]:
-        """The folders that must be there."""
+        """The folders that hold the files."""
 
     @abstractmethod
     def pairings(self, root: Path) -> list[Pairing]: ...
 
-    def lacking(self, root: Path) -> str | None:
-        gone = [f for f in self.folders(root) if not f.is_dir()]
-        return self.missing(gone[0]) if gone else None
+    def needed(self, root: Path) -> list[Path]:
+        return self.folders(root)
 
     def parts(self, root: Path) -> list[Path]:
         return self.folders(root)
 
     def scan(self, root: Path) -> Scan:
-        """Raises MissingData where a folder is missing or two files have one name."""
-        if reason := self.lacking(root):
-            raise MissingData(reason)
         scan = Scan()
         for pairing in self.pairings(root):
             scan.add(pairing)
         return scan
 
     def ids(self, root: Path, split: str) -> list[str]:
+        if reason := self.lacking(root):
+            raise MissingData(reason)
         scan = self.scan(root)
+        if scan.doubled:
+            raise MissingData(scan.doubled[0])
         if alone := scan.unmasked[split]:
-            names = some([f.stem for f in alone], 10)
+            names = some([f.stem for f in alone.values()], 10)
             raise MissingData(f"{len(alone)} images of {self.name}/{split} have no mask{self.place()}: {names}; {self.remedy()}")
         if not scan.items[split]:
             raise MissingData(f"{self.name}/{split}: no images in {root}; {self.remedy()}")
         return sorted(scan.items[split])
+
+    def present(self, root: Path, split: str) -> list[str]:
+        return sorted(self.scan(root).items[split])
 
     def place(self) -> str:
         return ""
@@ -101,27 +125,27 @@ class PairReader(Reader):
 
         return make
 
+    def causes(self, root: Path, split: str) -> Callable[[str], list[str]]:
+        items = self.scan(root).items[split]
+
+        def find(name: str) -> list[str]:
+            image, masks = items[name]
+            if faults := unreadable([image, *masks]):
+                return faults
+            for mask in masks:
+                try:
+                    decode.pair(image, [mask], threshold=self.threshold)
+                except MissingData as error:
+                    faults.append(str(error))
+            return faults
+
+        return find
+
     def structure(self, root: Path) -> list[str]:
-        try:
-            scan = self.scan(root)
-        except MissingData as error:
-            return [str(error)]
-        faults = [f"{f}: image without mask" for s in SPLITS for f in scan.unmasked[s]]
-        faults += [f"{f}: mask without image" for f in scan.imageless]
-        return faults + [f"{f}: stray file" for f in scan.stray]
-
-
-def by_stem(folder: Path, stray: list[Path]) -> dict[str, Path]:
-    """The image files directly in a folder by stem, sorted; other files and folders' contents are added to `stray`.
-
-    Raises MissingData where two have one stem.
-    """
-    found: dict[str, Path] = {}
-    for file in walk(folder):
-        if file.suffix.lower() not in ENDINGS or file.parent != folder:
-            stray.append(file)
-        elif file.stem in found:
-            raise MissingData(f"{folder}: {found[file.stem].name} and {file.name} have one name; remove one of them")
-        else:
-            found[file.stem] = file
-    return found
+        scan = self.scan(root)
+        unmasked = {wanted: f for s in SPLITS for wanted, f in scan.unmasked[s].items()}
+        faults = scan.doubled + [f"{f}: image without mask, {wanted}.* is missing" for wanted, f in unmasked.items()]
+        faults += [f"{f}: mask without image, {wanted}.* is missing" for wanted, f in scan.imageless.items()]
+        faults += [f"{f}: stray" for f in scan.stray]
+        alone = [*unmasked.values(), *scan.imageless.values(), *scan.lone]
+        return faults + unreadable(alone)  # no sample will show that these are damaged

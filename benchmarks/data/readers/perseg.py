@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.data.readers.pairs import Pairing, PairReader
+from benchmarks.data.readers.base import is_note, walk
+from benchmarks.data.readers.pairs import Pairing, PairReader, Scan
 
 OBJECTS = 40
 _TRAIN = (0, 1)
@@ -24,10 +25,18 @@ class PerSeg(PairReader):
         base = root / "data 3" if (root / "data 3").is_dir() else root
         return [base / "Images", base / "Annotations"]
 
+    def needed(self, root: Path) -> list[Path]:
+        return self.folders(root) + [f for p in self.pairings(root) for f in (p.images, p.masks) if f.parent.is_dir()]
+
     def pairings(self, root: Path) -> list[Pairing]:
         images, masks = self.folders(root)
-        names = sorted({d.name for part in (images, masks) for d in part.iterdir() if d.is_dir()})
+        names = sorted({d.name for part in (images, masks) if part.is_dir() for d in part.iterdir() if d.is_dir()})
         return [Pairing(images / n, masks / n, _split, f"{n}/") for n in names]
+
+    def scan(self, root: Path) -> Scan:
+        scan = super().scan(root)
+        scan.stray += [f for part in self.folders(root) for f in walk(part) if f.parent == part and not is_note(f)]
+        return scan
 
     def structure(self, root: Path) -> list[str]:
         found = len(self.pairings(root))
