@@ -49,5 +49,5 @@ def test_random_weights_are_marked(tmp_path):
 
 def test_check_task_on_the_command_line(capsys):
     assert main(["check", "task", "kvasir:sam-mini", "--small", "--threads", "1"]) == 0
-    assert "1 of 1 cells left a valid record that no board takes" in capsys.readouterr().out
+    assert "1 of 1 cell left a valid record that no board takes" in capsys.readouterr().out
     assert main(["check", "task", "nothing"]) == 2

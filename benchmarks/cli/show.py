@@ -73,7 +73,7 @@ def _entry(name: str) -> None:
                     of = entry.for_task(TASKS.get(task)).for_family(family)
                     mask = f"mask {of.mask}, " if of.mask else ""
                     says = f"metric {of.metric}, loss {of.training.loss}, {mask}{json.dumps(of.rules)}"
-                    print(f"  {task} with {family}: hash {of.hash[:8]}, {says}")
+                    print(fill(f"  {task} with {family}: hash {of.hash[:8]}, {says}", " " * 4))
         print()
 
 
