@@ -33,6 +33,11 @@ class InvalidRecord(BenchmarkError):
     exit_code = 4
 
 
+def count(number: int, noun: str) -> str:
+    """ "1 page", "2 pages"."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
 def some(names: Iterable[str], most: int = 4) -> str:
     """Names in a line, the first few of many."""
     names = list(names)

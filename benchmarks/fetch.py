@@ -11,6 +11,7 @@ import shutil
 import ssl
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -118,8 +119,8 @@ class _Again(Exception):
 
 def _fill(url: str, part: Path, file, pin: Pin, otherwise: str) -> None:
     """Append to the part until it is whole; try again, from where it stands, while the reasons may pass."""
-    failed = 0
-    with progress(part.name.removesuffix(".part"), _mb(pin.bytes or 0), "MB") as shown:
+    failed, target_name = 0, part.name.removesuffix(".part")
+    with progress(target_name, _mb(pin.bytes or 0), "MB") as shown:
         while True:
             before = part.stat().st_size
             try:
@@ -135,7 +136,9 @@ def _fill(url: str, part: Path, file, pin: Pin, otherwise: str) -> None:
                     have = f"{part.stat().st_size:,} bytes are kept and the same command goes on from there"
                     raise MissingData(f"{url}: {str(reason) or type(reason).__name__}; {have}, or {otherwise}") from None
                 wait = WAIT * 2 ** (failed - 1)
-                log.info("%s: %s; trying again in %.0f s", part.name, str(reason) or type(reason).__name__, wait)
+                host = urllib.parse.urlsplit(url).netloc
+                said = str(reason) or type(reason).__name__
+                log.info("%s from %s: %s; trying again in %.0f s", target_name, host, said, wait)
                 time.sleep(wait)
 
 

@@ -59,3 +59,18 @@ def home() -> Path:
         return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "chanswap"
     except RuntimeError:
         raise UsageError("this user has no home folder; set CHANSWAP_HOME to a folder that can be written") from None
+
+
+def make_home() -> Path:
+    """The home, made where it is not there and tried by writing. Raises UsageError for one that cannot be used."""
+    folder = home()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"{folder} cannot be used to keep stages, weights and data ({error.strerror}); "
+            "set CHANSWAP_HOME to a folder that can be written"
+        ) from None
+    return folder

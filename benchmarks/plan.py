@@ -124,9 +124,8 @@ def choose_protocol(task: Task, named: str, dataset: str | None, backbone: str |
     chosen += [BACKBONES.get(backbone)] if backbone else []
     tied = {thing.protocol for thing in chosen}
     if len(tied) == 2:
-        raise UsageError(
-            f"{dataset} and {backbone} belong to different protocols ({', '.join(sorted(tied))}); choose both from one"
-        )
+        belong = ", ".join(f"{thing.name} to {thing.protocol}" for thing in chosen)
+        raise UsageError(f"{dataset} and {backbone} belong to different protocols ({belong}); choose both from one")
     if named == "auto" and tied:
         return PROTOCOLS.get(tied.pop()), f"the one that {dataset or backbone} belongs to"
     return choose(named, {p: lacking(task, p) for p in task.datasets})

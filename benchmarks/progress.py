@@ -52,6 +52,9 @@ class _Lines:
         now = time.monotonic()
         log.info("%s %s %s in %.1f s", self._name, f"{self._done:,}", self._unit, now - self._begun)
 
+    def stop(self) -> None:
+        """It ended early: what was done is no success to be told, and the error says the rest."""
+
 
 class _Bar:
     def __init__(self, name: str, total: int, unit: str):
@@ -75,6 +78,8 @@ class _Bar:
     def close(self) -> None:
         self._bar.close()
 
+    stop = close
+
 
 class _Silent:
     def step(self, count: int = 1) -> None:
@@ -85,6 +90,8 @@ class _Silent:
 
     def close(self) -> None:
         pass
+
+    stop = close
 
 
 _silent = False
@@ -107,8 +114,10 @@ def progress(name: str, total: int, unit: str) -> Iterator[_Lines | _Bar | _Sile
     shown = _Silent() if _silent else _Bar(name, total, unit) if sys.stderr.isatty() else _Lines(name, total, unit)
     try:
         yield shown
-    finally:
-        shown.close()
+    except BaseException:
+        shown.stop()
+        raise
+    shown.close()
 
 
 @contextmanager

@@ -66,8 +66,7 @@ def run(p: Plan, path: Path, threads: int, workbench: Callable[..., Workbench] |
             command=p.command,
             **parts,
         )
-        # A failure never overwrites a finished run.
-        records.write(record, path.with_suffix(".failed.json") if record.status == "failed" and path.exists() else path)
+        records.write(record, failure_path(path) if record.status == "failed" else path)
         return record
 
     try:
@@ -80,9 +79,15 @@ def run(p: Plan, path: Path, threads: int, workbench: Callable[..., Workbench] |
         return leave(status="failed", error=f"{type(error).__name__}: {error}".splitlines()[0])
     except Exception as error:
         text = str(error) if isinstance(error, BenchmarkError) else f"{type(error).__name__}: {error}"
-        log.error("the run failed: %s", text, exc_info=None if isinstance(error, BenchmarkError) else error)
+        if not isinstance(error, BenchmarkError):  # the caller says the error in a line
+            log.error("the run failed", exc_info=error)
         return leave(status="failed", error=text.splitlines()[0] if text else "unknown")
     return leave(status="done", **parts)
+
+
+def failure_path(path: Path) -> Path:
+    """Where the record of a failure goes: a failure never overwrites a finished run."""
+    return path.with_suffix(".failed.json") if path.exists() else path
 
 
 def _origin(p: Plan) -> MethodOrigin | None:

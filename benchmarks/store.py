@@ -51,7 +51,7 @@ def kept(job: Job) -> Kept | None:
         whole = value["key"] == job.key and all(sha256(files[n]) == digest for n, digest in value["files"].items())
         if whole:
             return Kept(value["result"], value["cost"], files)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         if not path.exists():
             return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -67,6 +67,11 @@ def chosen(names: list[str], small: bool = False) -> list[Cell]:
         of = [c for c in every if name in (c.dataset, c.backbone, c.name)]
         if not of:
             known = ", ".join(dict.fromkeys([c.dataset for c in every] + [c.backbone for c in every]))
+            if small and (name in BACKBONES or name in DATASETS):
+                raise UsageError(
+                    f"{name} is not among the --small cells, which are the official datasets with {', '.join(STAND_INS)}; "
+                    f"leave --small out, or choose from: {known}"
+                )
             raise UsageError(f"no cell {name!r}; name a dataset, a backbone or DATASET:BACKBONE of these: {known}")
         found += [c for c in of if c not in found]
     return sorted(found, key=every.index)

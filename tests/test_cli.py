@@ -32,7 +32,13 @@ def test_list_names_everything(capsys):
 def test_show_knows_every_name(registry, capsys):
     for name in registry:
         assert main(["show", name]) == 0
-        assert name in capsys.readouterr().out
+        shown = capsys.readouterr().out
+        assert name in shown and not re.search(r": (null|None|0|\{\}|\[\]|)$|null", shown, re.M)
+        if registry in (DATASETS, BACKBONES):
+            assert re.search(r"^  licence: \S", shown, re.M) and re.search(r"^  state: (ready|not prepared: )", shown, re.M)
+            cards = re.findall(r"^  card: (.+)$", shown, re.M)
+            assert len(cards) == (registry is DATASETS or registry.get(name).weights.shipped)
+            assert all((ROOT / card).is_file() for card in cards)
 
 
 def test_show_suggests_the_nearest_name(capsys):
@@ -40,14 +46,67 @@ def test_show_suggests_the_nearest_name(capsys):
     assert "did you mean camo-mini" in capsys.readouterr().err
 
 
+def test_show_of_a_record_that_is_not_there_names_the_nearest(capsys):
+    assert main(["show", "lora-sam-mini-seed0.json"]) == 2
+    assert re.search(
+        r"no record lora-sam-mini-seed0.json; did you mean \S+/lora-sam-mini-seed0-\w+.json\?", capsys.readouterr().err
+    )
+    assert main(["show", "qqq.json"]) == 2
+    assert "they lie in results/verified" in capsys.readouterr().err
+
+
+def test_a_dataset_and_a_backbone_of_two_protocols_are_named_with_their_own(capsys):
+    words = ["run", "--task", "medical", "--method", "base", "--dry-run", "--dataset", "kvasir", "--backbone", "sam-mini"]
+    assert main(words) == 2
+    assert "(kvasir to paper-v1, sam-mini to mini-v1)" in capsys.readouterr().err
+
+
 def test_doctor_names_what_is_missing_and_what_mends_it(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("CHANSWAP_HOME", str(tmp_path))
     assert main(["doctor"]) == 0
     shown = capsys.readouterr().out
-    assert re.search(r"ok +backbone sam-mini: weights verified", shown)
-    assert re.search(r"MISS +backbone sam-vit-b", shown)
-    assert f"to {tmp_path}/weights/sam_vit_b_01ec64.pth" in shown.split("to mend:")[1]
-    assert f"{tmp_path}/data/camo" in shown.split("to mend:")[1]
+    assert re.search(r"ok +backbones, weights verified: sam-mini, ", shown)
+    assert re.search(r"MISS +backbones without weights: sam-vit-b, ", shown)
+    mends = " ".join(shown.split("to mend:")[1].split())
+    assert "python -m benchmarks weights fetch NAME" in mends and "python -m benchmarks data fetch NAME" in mends
+    assert f"Weights go to {tmp_path}/weights, data to {tmp_path}/data/NAME" in mends
+
+
+@pytest.mark.parametrize("columns", [80, 100, None])
+def test_what_is_listed_fits_the_terminal(columns, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("CHANSWAP_HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", str(columns or ""))
+    for words in (["list"], ["doctor"], ["run", "--task", "camo", "--method", "base", "--dry-run"]):
+        assert main(words) == 0
+        shown = capsys.readouterr()
+        lines = (shown.err if words[0] == "run" else shown.out).splitlines()
+        lines = [line for line in lines if not line.startswith("  python -m benchmarks ")]  # to be copied whole
+        assert lines and max(map(len, lines)) <= (columns or 110), max(lines, key=len)
+
+
+@pytest.mark.parametrize("name", [n for n, d in DATASETS.items() if d.source == "official"])
+def test_a_dataset_that_is_here_in_part_is_not_called_ready(name, capsys, monkeypatch, tmp_path):
+    from benchmarks import readiness
+    from benchmarks.data import fixtures
+
+    monkeypatch.setenv("CHANSWAP_HOME", str(tmp_path))
+    dataset, root = DATASETS.get(name), tmp_path / "data" / name
+    assert readiness.of_dataset(dataset) == "not prepared"
+    kind = TASKS.get(dataset.task).kind
+    fixtures.write(name, root, fixtures.drawn(kind, 6, dataset.classes), fixtures.drawn(kind, 2, dataset.classes, 6))
+    state = readiness.of_dataset(dataset)
+    assert re.fullmatch(r"ready" if name == "perseg" else r"incomplete: [28] of [\d,]+ images", state)  # nobody says how many
+    if name == "kvasir":
+        assert state == "incomplete: 8 of 1,000 images"
+        assert main(["list"]) == 0
+        shown = capsys.readouterr().out
+        assert re.search(r"^kvasir .*incomplete:", shown, re.M) and re.search(r"^SAM ViT-B( +dw){5} +iw", shown, re.M)
+        assert main(["doctor"]) == 0
+        assert "dataset kvasir: incomplete: 8 of 1,000 images" in capsys.readouterr().out
+        assert main(["show", name]) == 0
+        assert "state: incomplete: 8 of 1,000 images" in capsys.readouterr().out
+        next((root / "Kvasir-SEG" / "masks").iterdir()).unlink()
+        assert readiness.of_dataset(dataset) == "faulty, see: data verify kvasir"
 
 
 def test_bench_prints_its_ratio(capsys):

@@ -409,7 +409,7 @@ def test_on_a_gpu_its_memory_is_measured(tmp_path):
 def test_bench_epoch_prints_both_sides_and_what_the_cache_took(capsys):
     assert main(["bench", "epoch", "--images", "4", "--rounds", "2", "--threads", "1", "--device", "cpu"]) == 0
     shown = capsys.readouterr().out
-    assert "decoder, 4 images, batch 4, 2 rounds, 1 threads" in shown
+    assert "decoder, 4 images, batch 4, 2 rounds, 1 thread," in shown
     found = re.search(r"ratio without / with cache +([\d.]+) +\(lowest round ([\d.]+), highest ([\d.]+)\)", shown)
     middle, low, high = map(float, found.groups())
     assert low <= middle <= high and middle > 1

@@ -285,3 +285,12 @@ def test_only_http_is_fetched(tmp_path):
 
 def test_drive_ids_go_past_the_page_about_viruses():
     assert drive_url("abc") == "https://drive.usercontent.google.com/download?id=abc&confirm=t&export=download"
+
+
+def test_a_failed_download_names_its_host_and_tells_no_success(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(fetch, "WAIT", 0.0)
+    caplog.set_level("INFO", "benchmarks")
+    with pytest.raises(MissingData, match="nowhere.invalid"):
+        download("http://nowhere.invalid/a.zip", tmp_path / "a.zip")
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == fetch.TRIES - 1 and all(line.startswith("a.zip from nowhere.invalid: ") for line in lines)

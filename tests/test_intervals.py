@@ -104,3 +104,13 @@ def test_bad_values_are_refused(bad):
 def test_unlike_shapes_are_refused():
     with pytest.raises(ValueError, match=r"differ in shape: \(3,\) and \(1, 3\)"):
         paired([1, 2, 3], [[1, 2, 3]])
+
+
+def test_kept_resamplings_change_no_interval(monkeypatch):
+    """The draws of one shape are kept and shared by many tables; a large shape's are made anew, and are the same."""
+    from benchmarks.metrics import intervals
+
+    table = np.random.default_rng(5).beta(4, 2, (3, 40))
+    kept = [bootstrap(table), bootstrap(table), bootstrap(table[:2])]
+    monkeypatch.setattr(intervals, "_KEPT", 0)
+    assert [bootstrap(table), bootstrap(table), bootstrap(table[:2])] == kept

@@ -304,6 +304,7 @@ def test_a_folder_with_faults_is_put_in_place_only_by_force(tmp_path, capsys):
 def test_other_folders_and_files_are_refused(tmp_path, capsys, sources):
     (tmp_path / "other").mkdir()
     (tmp_path / "a.zip").write_bytes(b"nothing")
+    sources["sources"] = [url("", "a.zip")]
     for path, said in (
         ("other", "Kvasir-SEG/images is missing"),
         ("none", "does not exist"),
@@ -327,8 +328,27 @@ def test_archives_are_taken_one_after_another(home, tmp_path, sources, capsys):
     sources["sources"] = [url("", "train.zip"), url("", "test.zip")]
     assert main(["data", "add", "kvasir", str(archive(tmp_path / "test.zip", "masks"))]) == 3
     assert "test.zip is taken; still to come: train.zip" in capsys.readouterr().out
-    assert main(["data", "add", "kvasir", str(archive(tmp_path / "renamed.zip", "images"))]) == 0
+    assert main(["data", "add", "kvasir", str(archive(tmp_path / "train.zip", "images"))]) == 0
     assert len(readers.reader("kvasir").files(obtain.place("kvasir"))) == 6
+
+
+def test_an_archive_of_something_else_is_refused_and_leaves_nothing(home, tmp_path, sources, capsys):
+    mine = archive(tmp_path / "pics.zip", "images")
+    pinned = hashlib.sha256(mine.read_bytes()).hexdigest()
+    sources["sources"] = [url("", "train.zip"), url("", "test.zip", sha256="0" * 64)]
+    assert main(["data", "add", "kvasir", str(mine)]) == 3
+    assert "pics.zip is none of the files of kvasir; name it train.zip or test.zip" in capsys.readouterr().err
+    assert not list((home / "data").glob(".*"))
+    sources["sources"] = [url("", "train.zip", sha256=pinned), url("", "test.zip")]  # renamed, but known by its checksum
+    assert main(["data", "add", "kvasir", str(mine)]) == 3
+    assert "pics.zip is taken; still to come: test.zip" in capsys.readouterr().out
+
+
+def test_a_folder_too_deep_or_too_high_names_the_right_one(tmp_path, capsys):
+    fits = layout(tmp_path / "outer" / "mine")
+    for named, which in ((fits / "Kvasir-SEG", "its parent"), (tmp_path / "outer", "the folder in it")):
+        assert main(["data", "add", "kvasir", str(named)]) == 3
+        assert f"name {which}: python -m benchmarks data add kvasir {fits}\n" in capsys.readouterr().err
 
 
 def test_verify_names_every_fault_at_once(tmp_path, capsys):
@@ -353,11 +373,11 @@ def test_data_commands_that_do_not_go_together(capsys):
         assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_doctor_prints_the_commands_that_bring_data_and_weights(capsys):
+def test_doctor_names_all_data_and_weights_that_are_not_here(capsys):
     assert main(["doctor"]) == 0
-    mends = capsys.readouterr().out.split("to mend:")[1]
-    assert all(f"python -m benchmarks data fetch {name}" in mends for name in OFFICIAL)
-    assert "python -m benchmarks weights fetch sam2.1-hiera-l" in mends
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"datasets not prepared: {', '.join(OFFICIAL)} " in shown
+    assert f"backbones without weights: {', '.join(n for n, b in BACKBONES.items() if not b.weights.shipped)} " in shown
 
 
 # Cards and manifests

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -281,7 +282,49 @@ def test_a_limited_run_is_marked(place):
     assert run(place, "base", "--limit", "3") == 0
     record = found(place)["base"]
     assert len(record.images) == 3 and record.marks == ["limited to 3 test images"]
-    assert "limited" in (place / "leaderboard" / "README.md").read_text()
+    assert not (place / "leaderboard").exists()  # no board takes it
+
+
+def test_a_failed_run_says_why_and_where_more_is_and_leaves_the_pages_alone(place, monkeypatch, capsys):
+    assert run(place, "base") == 0
+    before = {p: p.stat().st_mtime_ns for p in (place / "leaderboard").iterdir()}
+    assert "build 2 pages" in capsys.readouterr().err
+    monkeypatch.setattr("benchmarks.stages.train", lambda *a, **k: (_ for _ in ()).throw(OSError("a cable came off")))
+    for ending in (".json", ".failed.json"):  # the second failure does not overwrite the first
+        assert run(place, "decoder") == 1
+        shown = capsys.readouterr().err
+        assert "failed: OSError: a cable came off\n" in shown
+        (named,) = [line.partition("python -m benchmarks show ")[2] for line in shown.splitlines() if "benchmarks show" in line]
+        assert named.endswith(ending) and records.read(Path(named)).error == "OSError: a cable came off"
+    assert before == {p: p.stat().st_mtime_ns for p in (place / "leaderboard").iterdir()}
+
+
+@pytest.mark.parametrize("words", [[*RUN, "--method", "base"], ["data", "fetch", "kvasir"], ["weights", "fetch", "sam-vit-b"]])
+def test_a_home_that_cannot_be_used_is_said_at_once(words, tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("CHANSWAP_HOME", str(tmp_path / "file" / "home"))
+    assert main(words) == 2
+    shown = capsys.readouterr().err
+    assert shown.count("\n") == 1 and "cannot be used" in shown and "set CHANSWAP_HOME" in shown
+
+
+def test_images_are_drawn_before_a_stage_is_timed(place, monkeypatch):
+    from benchmarks.data import generated
+
+    (place / "home" / "data").unlink()
+    original = generated.generate
+
+    def slow(*of):
+        time.sleep(3)
+        return original(*of)
+
+    monkeypatch.setattr(generated, "generate", slow)
+    monkeypatch.setattr(generated, "digest", lambda *arrays: generated.manifest("camo-mini")["splits"]["test"]["sha256"])
+    drawn = generated.scene("camo", "test", 0)
+    monkeypatch.setattr(generated, "scene", lambda *of: drawn)
+    assert run(place, "base", "--limit", "2") == 0
+    (stage,) = found(place)["base"].stages
+    assert stage.seconds < 3
 
 
 def test_a_dry_run_does_nothing(place, capsys):

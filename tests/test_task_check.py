@@ -20,6 +20,8 @@ def test_the_cells_are_every_fitting_pair():
     assert [c.name for c in chosen(["camo:sam-vit-b"])] == ["camo:sam-vit-b"] and len(chosen(["nyuv2"])) == 2
     with pytest.raises(UsageError, match="no cell 'cammo'"):
         chosen(["cammo"])
+    with pytest.raises(UsageError, match="classes-mini is not among the --small cells"):
+        chosen(["classes-mini"], small=True)
 
 
 @pytest.mark.parametrize("backbone", ["sam-mini", "sam2-mini", "dino-mini"])
@@ -47,5 +49,5 @@ def test_random_weights_are_marked(tmp_path):
 
 def test_check_task_on_the_command_line(capsys):
     assert main(["check", "task", "kvasir:sam-mini", "--small", "--threads", "1"]) == 0
-    assert "1 of 1 cells left a valid record that no board takes" in capsys.readouterr().out
+    assert "1 of 1 cell left a valid record that no board takes" in capsys.readouterr().out
     assert main(["check", "task", "nothing"]) == 2

@@ -44,7 +44,7 @@ def lacking(backbone: Backbone) -> str | None:
         return None
     if backbone.weights.shipped:
         return f"{path} is missing from this installation; install the package again"
-    return f"weights of {backbone.name}: run: {command(backbone)} (downloads {backbone.weights.url} to {path})"
+    return f"the weights of {backbone.name} are missing; run: {command(backbone)} (downloads {backbone.weights.url} to {path})"
 
 
 def verified_checkpoint(backbone: Backbone) -> tuple[Path | None, str]:

@@ -26,7 +26,7 @@ _REST = """- **95 % interval.** Bootstrap over images and seeds: how far the num
 - **Swap.** `3<-7` overwrites the redundant channel 3 with the effective channel 7 (0-based). *Redundant* and *effective*
   mean only that this raised the score on the search set, which shares no id with the test set. A run also compares
   contents: a copy under another id stops it, except in an official dataset, where it is named and left in.
-  A *conflict* is a combination in which two pairs overwrite one channel; it is skipped.
+  A combination *cannot stand* where two of its pairs overwrite one channel; it is skipped, and counted.
 - **Controls.** `X+random-swap` swaps the same number of pairs, drawn at random; `base+best-of-three` is the unadapted model
   with the best-scored of SAM's three masks for one click. A gain that a control also reaches is not the method's.
 - **Trained parameters.** The method's own, plus what is trained besides, by name.

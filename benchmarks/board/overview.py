@@ -25,7 +25,7 @@ def overview(records: dict[str, list[Record]]) -> Table:
         for dataset, pooled in pools.items():
             shown, known = units[dataset], pooled.scores
             title = dataset if one else f"{dataset} ({shown.header})"
-            row[title] = shown.show(mean(pooled, method)[0]) if method in known else ""
+            row[title] = shown.show(mean(pooled, method)) if method in known else ""
             gain = show_difference(difference(pooled, swapped, method), len(known[swapped]), shown) if swapped in known else ""
             row[f"{SWAP}, {dataset}"] = gain
         rows.append(row)

@@ -92,26 +92,34 @@ def pool(records: list[Record], metric: str) -> Pool:
                 continue
             found = pd.Series(evaluation.scores[metric], index=list(record.images), dtype=float)
             kept = scores.setdefault(name, {}).setdefault(seed, found)
-            if set(kept.index) != set(found.index):
+            if not _same_images(kept, found):
                 notes.append(f"{name}, seed {seed}: the records of this seed have different test images; one was taken")
             elif (worst := float((kept - found).abs().max())) > TOLERANCE:
                 notes.append(f"{name}, seed {seed}: scores differ by up to {worst:.2g} between records; one was taken")
     return Pool(metric, {n: dict(sorted(s.items())) for n, s in scores.items()}, roles, tuple(dict.fromkeys(notes)))
 
 
+def _same_images(a: pd.Series, b: pd.Series) -> bool:
+    return a.index.equals(b.index) or set(a.index) == set(b.index)  # mostly in one order, and sets take their time
+
+
 def stack(series: list[pd.Series]) -> np.ndarray | None:
     """(seeds, images), aligned by image id; None where the seeds have different test images."""
-    order = series[0].index
-    if any(set(s.index) != set(order) for s in series):
+    first = series[0]
+    if not all(_same_images(first, s) for s in series):
         return None
-    return np.stack([s.reindex(order).to_numpy() for s in series])
+    return np.stack([s.reindex(first.index).to_numpy() for s in series])
 
 
-def mean(pooled: Pool, name: str) -> tuple[float, Estimate | None]:
-    """Mean over seeds of the mean over images, and its interval; None where the seeds have different test images."""
-    series = list(pooled.scores[name].values())
-    table = stack(series)
-    return float(np.mean([s.mean() for s in series])), None if table is None else bootstrap(table)
+def mean(pooled: Pool, name: str) -> float:
+    """Mean over seeds of the mean over images."""
+    return float(np.mean([s.mean() for s in pooled.scores[name].values()]))
+
+
+def interval(pooled: Pool, name: str) -> Estimate | None:
+    """The interval of the mean; None where the seeds have different test images."""
+    table = stack(list(pooled.scores[name].values()))
+    return None if table is None else bootstrap(table)
 
 
 def difference(pooled: Pool, a: str, b: str) -> Difference:

@@ -6,14 +6,28 @@ Each metric has the unit of `benchmarks.metrics.names`. An interval is written "
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from statistics import median
 
 import pandas as pd
 
-from benchmarks.board.pool import Difference, Pool, difference, family, head_of, mean, metrics_of, ordered, pool, reference
+from benchmarks.board.pool import (
+    Difference,
+    Pool,
+    difference,
+    family,
+    head_of,
+    interval,
+    mean,
+    metrics_of,
+    ordered,
+    pool,
+    reference,
+)
 from benchmarks.board.swaps import search_table as search_table  # one of the tables, in a module of its own
 from benchmarks.board.text import Table
 from benchmarks.board.units import Unit, unit
+from benchmarks.errors import some
 from benchmarks.records import Record, Stage
 
 
@@ -68,16 +82,15 @@ def summary(records: list[Record], further: bool = True) -> Table:
     notes += [note for p in pools.values() for note in p.notes]
     shown, rows = unit(headline), []
     for name in ordered(pooled.scores):
-        value, interval = mean(pooled, name)
         rows.append(
             {
                 "evaluation": name + (" (control)" if pooled.roles[name] == "control" else ""),
-                shown.header: shown.show(value),
-                "95 % interval": _interval(interval, shown) or "none: the seeds have different test images",
+                shown.header: shown.show(mean(pooled, name)),
+                "95 % interval": _interval(interval(pooled, name), shown) or "none: the seeds have different test images",
                 "seeds": str(len(pooled.scores[name])),
                 "compared with": reference(name) or "",
                 shown.gap: _against(pooled, name, shown),
-                **{unit(m).header: unit(m).show(mean(p, name)[0]) if name in p.scores else "" for m, p in others},
+                **{unit(m).header: unit(m).show(mean(p, name)) if name in p.scores else "" for m, p in others},
                 "trained parameters": _trained(records, name),
             }
         )
@@ -101,15 +114,22 @@ def headline(records: list[Record]) -> dict[str, str]:
             "base+swap against base": "",
         }
     shown = unit(pooled.metric)
-    means = {n: mean(pooled, n)[0] for n in ordered(pooled.scores) if pooled.roles[n] != "control"}
+    means = {n: mean(pooled, n) for n in ordered(pooled.scores) if pooled.roles[n] != "control"}
     best = (max if shown.higher else min)(means, key=means.get) if means else None
     return {
         "metric": shown.header,
-        "best method": f"{best}: {shown.show(means[best])}" if best else "none: only controls",
+        "best method": f"{best}: {shown.show(means[best])}{_ties(pooled, best, means)}" if best else "none: only controls",
         "best against base": _against(pooled, best, shown, "base") if best not in (None, "base") else "",
         "base": shown.show(means["base"]) if "base" in means else "not evaluated",
         "base+swap against base": _against(pooled, "base+swap", shown) if "base+swap" in means else "not evaluated",
     }
+
+
+def _ties(pooled: Pool, best: str, others: Iterable[str]) -> str:
+    """Which others the best is not told apart from, by the interval of the difference."""
+    found = {name: difference(pooled, best, name).estimate for name in others if name != best}
+    tied = [name for name, estimate in found.items() if estimate is not None and estimate.tie]
+    return f" (tie with {some(tied, 3)})" if tied else ""
 
 
 def cost(records: list[Record]) -> list[Table]:
@@ -132,7 +152,7 @@ def other_metrics(records: list[Record]) -> Table | None:
     if not names:
         return None
     rows = [
-        {"method": n} | {unit(m).header: unit(m).show(mean(p, n)[0]) if n in p.scores else "" for m, p in pools.items()}
+        {"method": n} | {unit(m).header: unit(m).show(mean(p, n)) if n in p.scores else "" for m, p in pools.items()}
         for n in names
     ]
     ranked = unit(metrics_of(records)[0]).label

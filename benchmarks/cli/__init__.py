@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+import warnings
 
 from benchmarks.cli import bench, board, check, cost, data, doctor, list_, run, show, sweep, weights
 from benchmarks.errors import BenchmarkError
@@ -41,6 +42,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     for noisy in ("torch", "httpx", "urllib3", "datasets", "filelock", "PIL"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # sam2's own call, which its users cannot mend
+    warnings.filterwarnings("ignore", message=".torch.jit.script. is deprecated", category=FutureWarning)
     try:
         return args.call(args)
     except BenchmarkError as error:

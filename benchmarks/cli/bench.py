@@ -62,6 +62,12 @@ def call(args) -> int:
     return (_epoch if args.what == "epoch" else _scorer)(args, device, threads)
 
 
+def _says(**counts: int) -> str:
+    from benchmarks.errors import count
+
+    return ", ".join(count(number, noun) for noun, number in counts.items())
+
+
 def _scorer(args, device: str, threads: int) -> int:
     from benchmarks.bench_scorer import measure
     from benchmarks.catalog import BACKBONES
@@ -70,7 +76,9 @@ def _scorer(args, device: str, threads: int) -> int:
     found = measure(
         BACKBONES.get(args.backbone), args.random_weights, args.pairs, args.images, args.rounds, args.batch, device, threads
     )
-    print(f"{args.backbone}, {args.pairs} pairs x {args.images} images, {args.rounds} rounds, {threads} threads, {name(device)}")
+    print(
+        f"{args.backbone}, {_says(pair=args.pairs)} x {_says(image=args.images, round=args.rounds, thread=threads)}, {name(device)}"
+    )
     print(f"literal loop over the library's decoder   {found.literal_ms:8.3f} ms a pass")
     print(f"the same loop over this suite's decoder   {found.own_loop_ms:8.3f} ms a pass")
     print(f"batched scorer                            {found.batched_ms:8.3f} ms a pass")
@@ -118,8 +126,8 @@ def _epoch(args, device: str, threads: int) -> int:
     found = measure(BACKBONES.get(args.backbone), args.random_weights, args.images, args.rounds, device, threads)
     weights = ", random weights" if args.random_weights else ""
     print(
-        f"{args.backbone}{weights}, decoder, {found.images} images, batch {found.batch}, {args.rounds} rounds, "
-        f"{threads} threads, {name(device)}"
+        f"{args.backbone}{weights}, decoder, {_says(image=found.images)}, batch {found.batch}, "
+        f"{_says(round=args.rounds, thread=threads)}, {name(device)}"
     )
     print(f"epoch, the encoder run in every step      {found.without:8.3f} s")
     print(f"epoch, features read from the cache       {found.with_cache:8.3f} s")

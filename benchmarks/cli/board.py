@@ -10,7 +10,11 @@ def register(commands) -> None:
     p.add_argument("action", choices=("build",), help="write the pages")
     p.add_argument("--check", action="store_true", help="write nothing: fail where a page differs from what its records give")
     p.add_argument("--results", type=Path, help="results folder (default: the checkout's)")
-    p.add_argument("--out", type=Path, help="folder of the pages (default: leaderboard beside the results folder)")
+    p.add_argument(
+        "--out",
+        type=Path,
+        help="folder of the pages (default: leaderboard beside the results folder, so /tmp/leaderboard for --results /tmp/X)",
+    )
     p.set_defaults(call=call)
 
 

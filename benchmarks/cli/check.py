@@ -59,16 +59,17 @@ def call(args) -> int:
 
 def _tasks(args) -> int:
     from benchmarks import task_check, threads
+    from benchmarks.errors import count
 
     cells = task_check.cells(args.small) if args.all else task_check.chosen(args.names, args.small)
-    count = threads.choose(args.threads)
+    used = threads.choose(args.threads)
     failed = 0
-    for k, outcome in enumerate(task_check.examine(cells, count, args.keep), 1):
+    for k, outcome in enumerate(task_check.examine(cells, used, args.keep), 1):
         failed += outcome.fault is not None
         memory = f"{outcome.peak_memory_mb / 1024:.1f} GiB" if outcome.peak_memory_mb else ""
         says = f"FAILED: {outcome.fault}" if outcome.fault else "ok"
         print(f"{k:>4}/{len(cells)}  {outcome.cell.name:<28} {outcome.seconds:7.1f} s  {memory:>9}  {says}", flush=True)
-    print(f"{len(cells) - failed} of {len(cells)} cells left a valid record that no board takes")
+    print(f"{len(cells) - failed} of {count(len(cells), 'cell')} left a valid record that no board takes")
     return 1 if failed else 0
 
 

@@ -6,7 +6,8 @@ import logging
 import os
 from pathlib import Path
 
-from benchmarks.errors import UsageError
+from benchmarks.columns import fill
+from benchmarks.errors import UsageError, count
 
 log = logging.getLogger("benchmarks")
 
@@ -30,13 +31,18 @@ def add_flags(p) -> None:
     p.add_argument("--force", action="store_true", help="do every stage again, kept or not")
     p.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     p.add_argument("--verified", action="store_true", help="write into results/verified: clean tree and full test set only")
-    p.add_argument("--results", type=Path, help="results folder (default: the checkout's)")
-    p.add_argument("--leaderboard", type=Path, help="folder of the pages (default: leaderboard beside the results folder)")
+    p.add_argument("--results", type=Path, help="results folder (default: the checkout's); the pages go beside it")
+    p.add_argument(
+        "--leaderboard",
+        type=Path,
+        help="folder of the pages (default: leaderboard beside the results folder, so /tmp/leaderboard for --results /tmp/X)",
+    )
 
 
 def prepare(args) -> None:
-    """Before anything imports torch. Raises UsageError for flags that do not go together."""
+    """Before anything imports torch. Raises UsageError for flags that do not go together, and for a home that cannot be used."""
     from benchmarks import threads
+    from benchmarks.files import make_home
 
     threads.wait_passively()
     if args.offline:
@@ -45,6 +51,8 @@ def prepare(args) -> None:
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     if args.threads is not None and args.threads < 1:
         raise UsageError(f"--threads must be at least 1, got {args.threads}")
+    if not args.dry_run:
+        make_home()
 
 
 def options(args):
@@ -104,7 +112,7 @@ def tables(done: list, beside: list = ()) -> None:
 def first_line(plan) -> str:
     """Which protocol, why, and what it is."""
     line = f"Protocol {plan.protocol.name}: {plan.why}. It is {plan.protocol.summary}"
-    return line + ("; its numbers never stand in for the paper's." if plan.protocol.name == "mini-v1" else ".")
+    return fill(line + ("; its numbers never stand in for the paper's." if plan.protocol.name == "mini-v1" else "."))
 
 
 def refresh(results: Path, leaderboard: Path) -> None:
@@ -116,7 +124,7 @@ def refresh(results: Path, leaderboard: Path) -> None:
     except OSError as error:
         log.warning("the pages in %s were not refreshed (%s); run: python -m benchmarks board build", leaderboard, error.strerror)
         return
-    log.info("leaderboard: %d pages in %s", len(pages), near(leaderboard))
+    log.info("leaderboard: %s changed in %s", count(len(pages), "page"), near(leaderboard))
 
 
 def near(path: Path) -> str:

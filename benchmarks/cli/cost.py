@@ -38,7 +38,11 @@ def register(commands) -> None:
     )  # fmt: skip
     p.add_argument("--force", action="store_true", help="measure rows again that are there already")
     p.add_argument("--results", type=Path, help="results folder (default: the checkout's)")
-    p.add_argument("--leaderboard", type=Path, help="folder of the pages (default: leaderboard beside the results folder)")
+    p.add_argument(
+        "--leaderboard",
+        type=Path,
+        help="folder of the pages (default: leaderboard beside the results folder, so /tmp/leaderboard for --results /tmp/X)",
+    )
     p.set_defaults(call=call)
 
 

@@ -42,6 +42,7 @@ def register(commands) -> None:
 def call(args) -> int:
     from benchmarks.catalog import DATASETS
     from benchmarks.errors import UsageError
+    from benchmarks.files import make_home
 
     dataset = DATASETS.get(args.dataset)
     if args.path is not None and args.action != "add":
@@ -50,6 +51,8 @@ def call(args) -> int:
         raise UsageError(
             f"{dataset.name} is drawn by this package and needs no files; see: python -m benchmarks show {dataset.name}"
         )
+    if args.action in ("fetch", "add"):
+        make_home()
     if args.action == "fetch":
         return _fetch(dataset.name, args.mirror)
     if args.action == "add":
@@ -86,7 +89,7 @@ def _fetch(name: str, mirror: str | None) -> int:
 
 def _add(name: str, path: Path, force: bool) -> int:
     from benchmarks.data import obtain
-    from benchmarks.errors import MissingData
+    from benchmarks.errors import MissingData, count
 
     if path.is_file():
         if wanting := obtain.add_file(name, path):
@@ -96,7 +99,9 @@ def _add(name: str, path: Path, force: bool) -> int:
         if faults := obtain.add_folder(name, path, force):
             print("\n".join(faults))
         if faults and not force:
-            print(f"{len(faults)} faults, so it was not put in place; mend them, or add it in spite of them with --force")
+            print(
+                f"{count(len(faults), 'fault')}, so it was not put in place; mend them, or add it in spite of them with --force"
+            )
             return 3
     else:
         raise MissingData(

@@ -9,27 +9,49 @@ def register(commands) -> None:
 
 
 def call(args) -> int:
-    import os
     import platform
-    import shutil
 
-    from benchmarks import backbones, data, threads
-    from benchmarks.catalog import BACKBONES, DATASETS
-    from benchmarks.environment import git, project_root, versions
-    from benchmarks.errors import MissingData
+    from benchmarks import threads
+    from benchmarks.columns import fill
+    from benchmarks.errors import count
     from benchmarks.files import home
 
     mends: list[str] = []
 
     def line(good: bool, what: str, mend: str = "") -> None:
-        print(f"{'ok  ' if good else 'MISS'}  {what}")
+        print(fill(f"{'ok  ' if good else 'MISS'}  {what}", " " * 6))
         if not good and mend:
             mends.append(mend)
 
     print(f"Python {platform.python_version()} on {platform.system()} {platform.machine()}")
-    for package, version in versions().items():
-        line(version is not None, f"{package} {version or 'is not installed'}", f"pip install {package}")
-    print(f"      {threads.usable_cores()} cores, {threads.busy_cores():.1f} of them busy with other work")
+    print(f"      {count(threads.usable_cores(), 'core')}, {threads.busy_cores():.1f} of them busy with other work")
+    _packages(line)
+    _device(line)
+    _folders(line)
+    _weights(line)
+    _datasets(line)
+    if mends:
+        print("\nto mend:")
+        for mend in mends:
+            print(fill(f"  - {mend}", " " * 4))
+        print(
+            fill(f"Weights go to {home() / 'weights'}, data to {home() / 'data'}/NAME; set CHANSWAP_HOME to keep them elsewhere.")
+        )
+    return 0
+
+
+def _packages(line) -> None:
+    from benchmarks.environment import versions
+
+    found = versions()
+    line(True, ", ".join(f"{package} {version}" for package, version in found.items() if version))
+    for package in (p for p, version in found.items() if version is None):
+        line(False, f"{package} is not installed", f"pip install {package}")
+
+
+def _device(line) -> None:
+    import os
+
     try:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         import torch
@@ -39,17 +61,22 @@ def call(args) -> int:
         import torchvision  # noqa: F401
     except Exception as error:
         line(False, f"torch or torchvision does not import: {error}", "pip install --upgrade torch torchvision")
-    folder = home()
+
+
+def _folders(line) -> None:
+    import os
+    import shutil
+
+    from benchmarks.environment import git, project_root
+    from benchmarks.errors import UsageError
+    from benchmarks.files import make_home
+
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = make_home()
         free = shutil.disk_usage(folder).free / 2**30
-        line(
-            free > 1 and os.access(folder, os.W_OK),
-            f"{folder}: {free:.0f} GB free",
-            f"make room in {folder}, or set CHANSWAP_HOME to another folder",
-        )
-    except OSError as error:
-        line(False, f"{folder}: {error.strerror}", "set CHANSWAP_HOME to a folder that can be written")
+        line(free > 1, f"{folder}: {free:.0f} GB free", f"make room in {folder}, or set CHANSWAP_HOME to another folder")
+    except UsageError as error:
+        line(False, str(error), "set CHANSWAP_HOME to a folder that can be written")
     results = project_root() / "results"
     line(
         os.access(results if results.exists() else project_root(), os.W_OK),
@@ -61,20 +88,45 @@ def call(args) -> int:
         "git: records carry the commit",
         "records will not carry the commit; install git and run from a clone",
     )
+
+
+def _weights(line) -> None:
+    """A line for all that are verified, one for all that are not here, one each for what is damaged."""
+    from benchmarks import backbones
+    from benchmarks.catalog import BACKBONES
+    from benchmarks.errors import MissingData
+
+    good, gone = [], []
     for name, backbone in BACKBONES.items():
         try:
             backbones.verified_checkpoint(backbone)
-            line(True, f"backbone {name}: weights verified")
+            good.append(name)
         except MissingData as error:
-            line(False, f"backbone {name}", str(error))
-    for name, dataset in DATASETS.items():
-        reason = data.lacking(dataset)
-        get = f"python -m benchmarks data fetch {name}"
-        # A reader's reason may name the command itself.
-        mend = reason if reason is None or get in reason or dataset.source != "official" else f"dataset {name}: {get} ({reason})"
-        line(reason is None, f"dataset {name}", mend or "")
-    if mends:
-        print("\nto mend:")
-        for mend in mends:
-            print(f"  - {mend}")
-    return 0
+            if backbone.weights.shipped or backbones.lacking(backbone) is None:
+                line(False, f"backbone {name}: its weights cannot be used", str(error))
+            else:
+                gone.append(name)
+    if good:
+        line(True, f"backbones, weights verified: {', '.join(good)}")
+    if gone:
+        cure = f"weights of a backbone: python -m benchmarks weights fetch NAME, such as {gone[0]}; or: weights add NAME PATH"
+        line(False, f"backbones without weights: {', '.join(gone)}", cure)
+
+
+def _datasets(line) -> None:
+    """As `_weights`, with a line each for what a count finds incomplete."""
+    from benchmarks import data, readiness
+    from benchmarks.catalog import DATASETS
+
+    states = {name: readiness.of_dataset(dataset) for name, dataset in DATASETS.items()}
+    good, gone = ([name for name in states if states[name] == state] for state in (readiness.READY, readiness.MISSING))
+    if good:
+        line(True, f"datasets: {', '.join(good)}")
+    for name in (name for name in states if name not in (*good, *gone)):
+        line(False, f"dataset {name}: {states[name]}", f"what {name} lacks: python -m benchmarks data verify {name}")
+    if gone:
+        cure = f"images of a dataset: python -m benchmarks data fetch NAME, such as {gone[0]}; or: data add NAME PATH"
+        line(False, f"datasets not prepared: {', '.join(gone)}", cure)
+    for name in gone:
+        if DATASETS.get(name).source == "folder":
+            line(False, f"dataset {name}", data.lacking(DATASETS.get(name)))

@@ -47,6 +47,7 @@ def register(commands) -> None:
 
 def call(args) -> int:
     from benchmarks import threads
+    from benchmarks.board.collect import fault
     from benchmarks.plan import Request, describe, plan
 
     common.prepare(args)
@@ -63,36 +64,52 @@ def call(args) -> int:
         return 0
     results, tier, leaderboard = common.folders(args, plans)
     used = threads.choose(args.threads)
-    made, fresh = [], False
+    made, fresh = [], []
     for p in plans:
         record, was_cached = _one(p, tier / p.file_name, used, args.force)
         made.append(record)
-        fresh = fresh or not was_cached
+        fresh += [] if was_cached else [record]
     _tables(made, tier)
-    if fresh or not leaderboard.exists():
+    if any(fault(record, tier.name) is None for record in (fresh if leaderboard.exists() else made)):
         common.refresh(results, leaderboard)
+    elif fresh:
+        log.info("leaderboard: unchanged, no board takes what was run")
     return 1 if any(record.status == "failed" for record in made) else 0
 
 
 def _one(p, path: Path, threads: int, force: bool):
     from benchmarks import store
-    from benchmarks.runner import cached, run
+    from benchmarks.errors import count
+    from benchmarks.runner import cached, failure_path, run
 
     if force:
         for job in p.jobs.values():
             store.discard(job)
     elif record := cached(p, path):
-        log.info("%s, seed %d: cached, all stages done %s; --force does them again", p.method_name, p.seed, record.started)
+        log.info(
+            "%s, seed %d: cached, from a run started %s; --force does every stage again", p.method_name, p.seed, record.started
+        )
         log.info("record: %s", common.near(path))
         return record, True
     ready = [name for name in p.jobs if p.done(name)]
     log.info(
-        "%s on %s with %s, seed %d, %s, %d threads", p.method_name, p.dataset.name, p.backbone.name, p.seed, p.device, threads
+        "%s on %s with %s, seed %d, %s, %s",
+        p.method_name,
+        p.dataset.name,
+        p.backbone.name,
+        p.seed,
+        p.device,
+        count(threads, "thread"),
     )
     if ready:
         log.info("kept from earlier calls: %s", ", ".join(ready))
+    where_failed = failure_path(path)
     record = run(p, path, threads)
-    log.info("record: %s", common.near(path))
+    if record.status == "failed":
+        log.error("failed: %s", record.error)
+        log.error("its record: python -m benchmarks show %s", common.near(where_failed))
+    else:
+        log.info("record: %s", common.near(path))
     return record, False
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -29,8 +30,21 @@ def call(args) -> int:
     return 0
 
 
+def _nearest(path: Path) -> str:
+    """What to do about a record's file that is not there: the most like it among those that are."""
+    from benchmarks.environment import project_root
+
+    results = project_root() / "results"
+    every = {p.name: p for tier in ("community", "verified") for p in sorted((results / tier).rglob("*.json"))}
+    begun = [name for name in every if name.startswith(path.stem)]
+    if near := begun or difflib.get_close_matches(path.name, every, n=1):
+        return f"did you mean {common.near(every[near[0]])}?"
+    return "a run says where its record is; they lie in results/verified and results/community"
+
+
 def _entry(name: str) -> None:
     from benchmarks.catalog import BACKBONES, DATASETS, FAMILIES, METHODS, SWAP, TASKS
+    from benchmarks.columns import fill
     from benchmarks.errors import UsageError
     from benchmarks.protocols import PROTOCOLS
     from benchmarks.registry import Registry
@@ -47,31 +61,96 @@ def _entry(name: str) -> None:
         every.get(plain)
         raise UsageError(f"unknown name {name!r}")
     for kind, entry in found:
-        fields = asdict(entry) if is_dataclass(entry) else {"summary": entry.summary, "trains_encoder": entry.trains_encoder}
         print(f"{kind} {plain}")
-        for key, value in fields.items():
-            if key != "name":
-                print(f"  {key}: {json.dumps(value) if isinstance(value, (dict, list, tuple)) else value}")
+        for key, value in _fields(kind, entry).items():
+            if key != "name" and value not in (None, "", {}, [], ()):
+                said = ", ".join(value) if isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value) else value
+                said = json.dumps(value) if isinstance(said, (dict, list, tuple)) else said
+                print(fill(f"  {key}: {said}", " " * 4))
         if kind == "protocol":
             for task in TASKS:
                 for family in FAMILIES[TASKS.get(task).kind]:
                     of = entry.for_task(TASKS.get(task)).for_family(family)
                     mask = f"mask {of.mask}, " if of.mask else ""
                     says = f"metric {of.metric}, loss {of.training.loss}, {mask}{json.dumps(of.rules)}"
-                    print(f"  {task} with {family}: hash {of.hash[:8]}, {says}")
+                    print(fill(f"  {task} with {family}: hash {of.hash[:8]}, {says}", " " * 4))
         print()
+
+
+def _fields(kind: str, entry) -> dict:
+    """What is worth saying of an entry, by its label."""
+    if kind == "dataset":
+        return _dataset(entry)
+    if kind == "backbone":
+        return _backbone(entry)
+    return asdict(entry) if is_dataclass(entry) else _method(entry)
+
+
+def _dataset(dataset) -> dict:
+    from benchmarks import data, readiness
+    from benchmarks.data.manifests import cards, manifest
+
+    stated = manifest(dataset.name)
+    counts = {split: about["images"] for split, about in stated["splits"].items() if about["images"]}
+    counts = counts or ({"in all": stated["images"]} if "images" in stated else {})
+    state = readiness.of_dataset(dataset)
+    return asdict(dataset) | {
+        "classes": dataset.classes or None,
+        "images": ", ".join(f"{number:,} {split}" for split, number in counts.items()),
+        "layout": stated["layout"],
+        "licence": stated["licence"],
+        "citation": stated.get("citation"),
+        "card": common.near(cards() / dataset.name / "README.md"),
+        "state": f"{state}: {data.lacking(dataset)}" if state == readiness.MISSING else state,
+    }
+
+
+def _backbone(backbone) -> dict:
+    from benchmarks import backbones, readiness
+
+    weights, state = backbone.weights, readiness.of_backbone(backbone)
+    fields = {key: value for key, value in asdict(backbone).items() if key != "weights"}
+    size = f", {weights.bytes / 1e6:,.0f} MB" if weights.bytes else ""
+    whence = "with the package" if weights.shipped else weights.url
+    card = backbones.checkpoint(backbone).with_suffix(".md")
+    card = card if card.is_file() else card.with_name("README.md")
+    return fields | {
+        "weights": f"{weights.file}{size}, {whence}",
+        "sha256": None if weights.shipped and state == readiness.MISSING else backbones.pinned_sha256(backbone),
+        "licence": "Apache-2.0, like the code" if weights.shipped else "Apache-2.0, as its publisher's README says",
+        "card": common.near(card) if weights.shipped else None,
+        "state": f"{state}: {backbones.lacking(backbone)}" if state == readiness.MISSING else state,
+    }
+
+
+def _method(method) -> dict:
+    import inspect
+
+    return {
+        "summary": method.summary,
+        "encoder": "changed by the method, and run in every step"
+        if method.trains_encoder
+        else "left as it is: its features are kept",
+        "not for": "; ".join(f"{family}: {reason}" for family, reason in method.skips.items()),
+        "file": common.near(Path(inspect.getfile(method))),
+        "licence": "Apache-2.0, like the code" if method.__module__.startswith("benchmarks.") else None,
+        "state": "ready",
+    }
 
 
 def _record(path: Path) -> None:
     from benchmarks import records
+    from benchmarks.errors import UsageError, count
 
+    if not path.is_file():
+        raise UsageError(f"there is no record {path}; {_nearest(path)}")
     record = records.read(path)
     on = record.environment
     print(
         f"{record.spec.method} on {record.spec.dataset} with {record.spec.backbone}, seed {record.spec.seed}: {record.status}, {record.started}"
     )
     print(
-        f"  commit {on.commit or 'unknown'}{' with uncommitted changes' if on.dirty else ''}, {on.device}, {on.threads} threads, {on.precision}"
+        f"  commit {on.commit or 'unknown'}{' with uncommitted changes' if on.dirty else ''}, {on.device}, {count(on.threads, 'thread')}, {on.precision}"
     )
     print(f"  again: {record.command}\n")
     if record.status == "failed":

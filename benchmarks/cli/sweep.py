@@ -37,7 +37,7 @@ def register(commands) -> None:
 
 def call(args) -> int:
     from benchmarks import threads
-    from benchmarks.errors import UsageError
+    from benchmarks.errors import UsageError, count
     from benchmarks.sweep import groups, sweep
 
     common.prepare(args)
@@ -48,7 +48,8 @@ def call(args) -> int:
     cores = threads.choose(args.threads)
     jobs = min(args.jobs or (cores if plans[0].device == "cpu" else 1), len(groups(plans)))
     each = max(1, cores // jobs)
-    log.info("%d runs of %d models, %d at a time with %d threads each", len(plans), len(groups(plans)), jobs, each)
+    runs, models = count(len(plans), "run"), count(len(groups(plans)), "model")
+    log.info("%s of %s, %d at a time with %s each", runs, models, jobs, count(each, "thread"))
     for reason in skipped:
         log.info("skipped: %s", reason)
     if args.dry_run:
@@ -75,7 +76,8 @@ def call(args) -> int:
     )
     for outcome in failed:
         print(f"failed: {outcome.name}: {outcome.error}")
-    common.refresh(results, leaderboard)
+    if args.limit is None and (counts["done"] or (counts["cached"] and not leaderboard.exists())):  # else no board takes one
+        common.refresh(results, leaderboard)
     return 1 if failed else 0
 
 

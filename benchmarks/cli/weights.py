@@ -33,6 +33,7 @@ def call(args) -> int:
     from benchmarks import weights
     from benchmarks.catalog import BACKBONES
     from benchmarks.errors import UsageError
+    from benchmarks.files import make_home
 
     if args.path is not None and args.action != "add":
         raise UsageError(f"weights {args.action} takes no path; leave {args.path} out")
@@ -43,6 +44,7 @@ def call(args) -> int:
     if args.backbone is None:
         raise UsageError(f"weights {args.action} wants a backbone's name; see: python -m benchmarks weights list")
     backbone = BACKBONES.get(args.backbone)
+    make_home()
     if args.action == "fetch":
         print(weights.fetch(backbone))
         return 0

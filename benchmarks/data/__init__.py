@@ -50,6 +50,14 @@ def load(dataset: Dataset, split: str, wanted: list[str]) -> Sequence[Sample | D
     return folder_load(dataset.name, split, wanted)
 
 
+def prepare(dataset: Dataset, split: str) -> None:
+    """Draw the images of an embedded dataset where they are not kept yet. Raises MissingData."""
+    if dataset.source == "generated":
+        from benchmarks.data.generated import prepare as generated_prepare
+
+        generated_prepare(dataset.name, split)
+
+
 def search_ids(train: list[str], count: int, seed: int) -> list[str]:
     """The search set: `count` ids drawn from the training split by the run's seed, in the split's order."""
     drawn = random.Random(seed).sample(range(len(train)), min(count, len(train)))

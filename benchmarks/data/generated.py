@@ -6,6 +6,7 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 
@@ -51,8 +52,28 @@ def load(dataset: str, split: str, wanted: list[str]) -> Generated:
 
     Raises MissingData where this machine generates other bytes than the manifest states: its numbers would not compare.
     """
-    entry = manifest(dataset)["splits"][split]
-    path = home() / "data" / f"{dataset}-{split}-v{GENERATOR_VERSION}.npz"
+    images, truths = _arrays(dataset, split)
+    rows = [int(name.removeprefix(f"{split}-")) for name in wanted]
+    return Generated(_kind(dataset), list(wanted), images[rows], truths[rows])
+
+
+def prepare(dataset: str, split: str) -> None:
+    """Generate a split that is not kept yet, so that no stage is timed with it. Raises MissingData as `load` does."""
+    path = _path(dataset, split)
+    if path not in _prepared and not path.is_file():
+        _arrays(dataset, split)
+    _prepared.add(path)
+
+
+_prepared: set[Path] = set()  # where nothing can be kept, a split is not generated before each stage
+
+
+def _path(dataset: str, split: str) -> Path:
+    return home() / "data" / f"{dataset}-{split}-v{GENERATOR_VERSION}.npz"
+
+
+def _arrays(dataset: str, split: str) -> tuple[np.ndarray, np.ndarray]:
+    entry, path = manifest(dataset)["splits"][split], _path(dataset, split)
     arrays = _read(path, entry["sha256"])
     if arrays is None:
         arrays = generate(dataset, split, entry["images"])
@@ -67,8 +88,7 @@ def load(dataset: str, split: str, wanted: list[str]) -> Generated:
             write_atomically(path, buffer.getvalue())
         except OSError as error:
             log.warning("the generated images could not be kept (%s); they are made again next time", error)
-    rows = [int(name.removeprefix(f"{split}-")) for name in wanted]
-    return Generated(_kind(dataset), list(wanted), arrays[0][rows], arrays[1][rows])
+    return arrays
 
 
 def generate(dataset: str, split: str, count: int) -> tuple[np.ndarray, np.ndarray]:

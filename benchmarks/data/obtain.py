@@ -62,7 +62,8 @@ def fetch(name: str, mirror: str | None = None) -> Path:
 def add_file(name: str, path: Path) -> str | None:
     """Take one archive or file that the user downloaded. None where the dataset is now in place, else what is still to come.
 
-    A file named as in the manifest is held against its pin. Raises MissingData for one that is damaged or not the pinned one.
+    A file named as in the manifest is held against its pin; one of another name is taken where its checksum says which it is.
+    Raises MissingData for one that is damaged or none of the manifest's.
     """
     _vacant(name)
     sources = manifest(name)["sources"]
@@ -71,9 +72,15 @@ def add_file(name: str, path: Path) -> str | None:
         if reason := faults(path, _pin(source)):
             raise MissingData(f"{path} is not the file of the manifest: {reason}; run: {command(name)}")
         warn_of_size(path, _pin(source))
-    _take(name, path, source or {"unpack": True})
-    if source:
-        _note(name, source)
+    source = source or next((s for s in sources if _pin(s).known and faults(path, _pin(s)) is None), None)
+    if source is None:
+        wanted = " or ".join(s["file"] for s in sources if s.get("file"))
+        raise MissingData(
+            f"{path.name} is none of the files of {name}; name it {wanted} if it is one, or unpack it and add its folder: "
+            f"python -m benchmarks data add {name} FOLDER"
+        )
+    _take(name, path, source)
+    _note(name, source)
     reason = _reader(name).lacking(_staged(name))
     if reason is None:
         _finish(name)
@@ -92,6 +99,9 @@ def add_folder(name: str, path: Path, force: bool = False) -> list[str]:
     path = path.resolve()
     reader, root = _reader(name), place(name)
     reason = reader.lacking(path)
+    if reason and (fitting := next((p for p in (path.parent, *sorted(_folders(path))) if reader.lacking(p) is None), None)):
+        which = "its parent" if fitting == path.parent else "the folder in it"
+        raise MissingData(f"{path} is not the layout's top; name {which}: python -m benchmarks data add {name} {fitting}")
     if reason and next(path.rglob("*.parquet"), None):
         return _add_parquet(name, path, force)
     if reason:
@@ -110,6 +120,10 @@ def add_folder(name: str, path: Path, force: bool = False) -> list[str]:
         shutil.copytree(path, beside)
         os.replace(beside, root)
     return found
+
+
+def _folders(path: Path) -> list[Path]:
+    return [p for p in path.iterdir() if p.is_dir()]
 
 
 def _add_parquet(name: str, path: Path, force: bool) -> list[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -14,6 +16,7 @@ _T = (
     2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 1.960,
 )  # fmt: skip
 _CHUNK = 1_000  # draws at a time: 1,000 x 500 images x 8 bytes = 4 MB
+_KEPT = 2**24  # numbers of resamplings that are kept for the next table of the same shape: 32 MB at two bytes each
 
 
 @dataclass(frozen=True)
@@ -48,23 +51,40 @@ def bootstrap(values, draws: int = DRAWS, seed: int = 0) -> Estimate:
     if seeds > 1:
         widened = _T[min(seeds - 1, len(_T)) - 1] / _T[-1] * np.sqrt(seeds / (seeds - 1))
         table = table + (widened - 1) * (table.mean(1, keepdims=True) - mean)
-    raw = np.random.PCG64(seed)
-    means = np.empty(draws)
-    for start in range(0, draws, _CHUNK):
-        count = min(_CHUNK, draws - start)
-        by_image, by_seed = _shares(raw, count, images), _shares(raw, count, seeds)
-        means[start : start + count] = ((by_seed @ table) * by_image).sum(1)
+    means, start = np.empty(draws), 0
+    for by_image, by_seed in _resampled(seed, draws, images, seeds):
+        means[start : start + len(by_image)] = ((by_seed / seeds @ table) * (by_image / images)).sum(1)
+        start += len(by_image)
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     # Adding one keeps p above zero: that no draw crossed zero does not make it impossible.
     p = 2 * (1 + min(int((means <= 0).sum()), int((means >= 0).sum()))) / (draws + 1)
     return Estimate(float(mean), float(low), float(high), min(1.0, p))
 
 
-def _shares(raw: np.random.PCG64, draws: int, of: int) -> np.ndarray:
-    """(draws, of): in each draw, the share of each thing when `of` things are drawn with replacement."""
+def _resampled(seed: int, draws: int, images: int, seeds: int) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+    """In chunks of draws, how often each image and each seed is drawn, (chunk, images) and (chunk, seeds). It does not depend on
+    the values, so that the many tables of one shape on a page share it."""
+    small = draws * (images + seeds) <= _KEPT and max(images, seeds) < 2**16
+    return _resampled_once(seed, draws, images, seeds) if small else _counts(seed, draws, images, seeds)
+
+
+@lru_cache(maxsize=4)  # of one dataset with one seed and with all, twice
+def _resampled_once(seed: int, draws: int, images: int, seeds: int) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    return tuple((a.astype(np.uint16), b.astype(np.uint16)) for a, b in _counts(seed, draws, images, seeds))
+
+
+def _counts(seed: int, draws: int, images: int, seeds: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    raw = np.random.PCG64(seed)
+    for start in range(0, draws, _CHUNK):
+        count = min(_CHUNK, draws - start)
+        yield _drawn(raw, count, images), _drawn(raw, count, seeds)
+
+
+def _drawn(raw: np.random.PCG64, draws: int, of: int) -> np.ndarray:
+    """(draws, of): in each draw, how often each thing is picked when `of` things are drawn with replacement."""
     picked = ((raw.random_raw(draws * of) >> np.uint64(32)) * np.uint64(of) >> np.uint64(32)).astype(np.int64)
     rows = np.repeat(np.arange(draws) * of, of)
-    return np.bincount(rows + picked, minlength=draws * of).reshape(draws, of) / of
+    return np.bincount(rows + picked, minlength=draws * of).reshape(draws, of)
 
 
 def paired(a, b, draws: int = DRAWS, seed: int = 0) -> Estimate:
