@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from chanswap.halving import Options, halve
+from chanswap.rungs import Options, halve
 from chanswap.scoring import Scorer, as_pairs
+from chanswap.slopes import estimates
 from chanswap.swap import Swap
-from chanswap.taylor import estimates
 
 FIRST = 8  # images of the first rung
 SHARE = 0.05  # of all pairs are evaluated in a round, the best by first-order estimates

@@ -30,7 +30,7 @@ class Scorer:
     way than to be run on B versions: it takes candidates (B, K, 2) on `device`, pairs (redundant, effective) filled up with -1,
     and returns B scores, those that `evaluate` would give for features replaced so, up to rounding.
     smooth(x, image), where it is given, is a score that can be differentiated in x and rises and falls with `evaluate`; its
-    slopes say which candidates are worth an evaluation (`chanswap.taylor`).
+    slopes say which candidates are worth an evaluation (`chanswap.slopes`).
     """
 
     features: Sequence[Tensor]

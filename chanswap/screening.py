@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from chanswap.halving import Options, halve
 from chanswap.journal import Journal
+from chanswap.rungs import Options, halve
 from chanswap.scoring import Progress, Scorer, score
+from chanswap.slopes import estimates
 from chanswap.swap import Swap
-from chanswap.taylor import estimates
 
 SHARE = 0.1  # of all pairs that `taylor` evaluates: on small trained SAMs the best ten lay within the first tenth by estimate
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from chanswap import greedy, screening
 from chanswap.combine import MOST, all_subsets
 from chanswap.greedy import grow
-from chanswap.halving import Options
 from chanswap.journal import Journal
+from chanswap.rungs import Options
 from chanswap.scoring import Scorer
 from chanswap.screening import Screen
 from chanswap.swap import Swap

@@ -427,7 +427,7 @@ def test_a_journal_of_another_model_is_not_used(tmp_path, small_blocks):
 
 
 def test_strategies_that_cannot_be():
-    with pytest.raises(ValueError, match="exhaustive or random"):
+    with pytest.raises(ValueError, match="choose from: exhaustive, random"):
         search(Toy(3, 1).scorer(), strategy="clever")
     with pytest.raises(ValueError, match="budget"):
         search(Toy(3, 1).scorer(), strategy="random")

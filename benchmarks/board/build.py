@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.board import cost_page
+from benchmarks.board import cost_page, search_page
 from benchmarks.board.collect import REASONS, TIERS, Board, Collection, Dropped, board_of, boards, collect
 from benchmarks.board.how import how
 from benchmarks.board.overview import overview
@@ -73,8 +73,10 @@ def render(results: Path) -> dict[str, str]:
     names = _file_names(subjects)
     costs = cost_page.page(results)
     with progress("build", 1 + len(subjects), "pages") as bar:
-        pages = {"README.md": _index(found, groups, names, bool(costs))}
+        searches = search_page.pages(results)
+        pages = {"README.md": _index(found, groups, names, bool(costs), bool(searches))}
         pages |= {cost_page.PAGE: _finish(costs)} if costs else {}
+        pages |= {name: part if isinstance(part, str) else _finish(part) for name, part in searches.items()}
         bar.step()
         for subject in sorted(subjects):
             here = {b: r for b, r in groups.items() if (b.protocol, b.dataset) == subject}
@@ -84,7 +86,7 @@ def render(results: Path) -> dict[str, str]:
     return pages
 
 
-def _index(found: Collection, groups: dict[Board, list[Record]], names: dict, costs: bool) -> str:
+def _index(found: Collection, groups: dict[Board, list[Record]], names: dict, costs: bool, searches: bool) -> str:
     parts = [
         "# Leaderboard",
         'Channel replacement ("swap") and other ways to adapt a frozen vision model. '
@@ -96,6 +98,8 @@ def _index(found: Collection, groups: dict[Board, list[Record]], names: dict, co
         parts += _overviews({b: r for b, r in groups.items() if _embedded(b.protocol) == embedded})
     if costs:
         parts += ["## Cost", f"[What each method takes: trained parameters, memory, time]({cost_page.PAGE})"]
+    if searches:
+        parts += ["## Search", f"[Ways to find a swap: what each spends and what it gains]({search_page.PAGE})"]
     parts += [
         how(list(groups.values())),
         "## Tiers",
@@ -219,7 +223,7 @@ def _raw_table(rows: list[dict[str, str]]) -> str:
 def _file_names(subjects: set[tuple[str, str]]) -> dict[tuple[str, str], str]:
     """A safe, distinct file name each. A name that had to be changed, or that another shares, gets a hash of the subject."""
     plain = {s: re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(s)).strip(".-") for s in subjects}
-    count = Counter(name.lower() for name in [*plain.values(), "readme", "cost"])  # some file systems ignore case
+    count = Counter(name.lower() for name in [*plain.values(), "readme", "cost", "search"])  # some file systems ignore case
     names = {}
     for subject, name in plain.items():
         if name != "-".join(subject) or len(name) > 80 or count[name.lower()] > 1:
@@ -238,13 +242,14 @@ def _embedded(protocol: str) -> bool:
 
 def _ours(path: Path) -> bool:
     with path.open(encoding="utf-8", errors="replace") as file:
-        return file.readline().strip() == MARK
+        # A picture begins with its own element, and may hold a comment only after it.
+        return MARK in (file.readline().strip(), file.readline().strip())
 
 
 def _stale(pages: dict[str, str], out: Path) -> list[Path]:
     return [
         path
-        for path in sorted(out.rglob("*.md"))
+        for path in sorted([*out.rglob("*.md"), *out.rglob("*.svg")])
         if path.is_file() and path.relative_to(out).as_posix() not in pages and _ours(path)
     ]
 

@@ -35,7 +35,7 @@ def plot(panels: list[tuple[str, list[Point]]]) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
         f'font-family="sans-serif" font-size="11" fill="{INK}" role="img" aria-label="test gain over decoder passes">',
-        MARK,
+        MARK,  # on the second line
     ]
     for k, (title, points) in enumerate(panels):
         parts.append(f'<g transform="translate({k * WIDTH} 0)">{_panel(title, points, colour)}</g>')
