@@ -56,7 +56,7 @@ def search(
     key: str = "",
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Found:
-    """Find a swap on the scorer's images by one of `STRATEGIES`; None is greedy where the scorer has a `smooth` score, else
+    """Find a swap on the scorer's images by one of `STRATEGIES`; None is taylor where the scorer has a `smooth` score, else
     exhaustive. `keep`: the best pairs that are combined, or the most steps.
 
     `random` draws `budget` pairs with `seed`. `share`: of all pairs that taylor, and greedy in each step, look at closer; None is
@@ -68,7 +68,7 @@ def search(
     >>> found = search(Scorer(features, evaluate))           # doctest: +SKIP
     >>> found.swap.save("my-task.swap.json", gain=found.gain)  # doctest: +SKIP
     """
-    strategy = strategy or ("greedy" if scorer.smooth else "exhaustive")
+    strategy = strategy or ("taylor" if scorer.smooth else "exhaustive")
     if strategy not in STRATEGIES:
         raise ValueError(f"unknown strategy {strategy!r}; choose from: {', '.join(STRATEGIES)}")
     if not 1 <= keep <= MOST:

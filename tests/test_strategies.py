@@ -63,7 +63,7 @@ def test_a_scorer_without_slopes_says_so():
 
 def test_the_default_needs_slopes_and_else_is_the_papers():
     toy = Linear(5, 3)
-    assert search(toy.scorer()) == search(toy.scorer(), strategy="greedy")
+    assert search(toy.scorer()) == search(toy.scorer(), strategy="taylor")
     assert search(toy.scorer(smooth=None)) == search(toy.scorer(smooth=None), strategy="exhaustive")
     assert set(STRATEGIES) == set(protocols.STRATEGIES) and next(iter(STRATEGIES)) == protocols.STRATEGIES[0]
 

@@ -15,7 +15,7 @@ EXAMPLES = """examples:
   python -m benchmarks run --task depth --method lora+swap                 DINOv2's kind: tokens and a linear head
   python -m benchmarks run --task camo --method base+swap --backbone sam2-mini
   python -m benchmarks run --task natural --dataset coco --backbone sam-vit-l --method base+swap       a cell of the paper
-  python -m benchmarks run --task camo --method base+swap --strategy greedy             a swap in seconds, see bench search
+  python -m benchmarks run --task camo --method base+swap --strategy taylor             a swap in seconds, see bench search
   python -m benchmarks run --task camo --method lora+swap --dry-run        only say what would be done
   python -m benchmarks run --task camo --method base --limit 20            a quick look; kept off the boards
   python -m benchmarks run --task camo --method my/file.py:MyMethod+swap   a method of your own, see README"""
