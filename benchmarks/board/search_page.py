@@ -30,6 +30,7 @@ MEANS = {
     "taylor": "the tenth of the pairs that the slope of a soft IoU thinks best, through halving; then all subsets of the best ten",
     "greedy": "one channel at a time: slopes around the swap so far, the best twentieth through halving, the best taken if it "
     "gains more than its standard error, else stop",
+    "greedy-wide": "greedy on four times the search images, with half the share of pairs looked at",
 }
 
 
