@@ -16,7 +16,7 @@ from torch import Tensor
 from benchmarks import backbones, code, data
 from benchmarks.backbones.model import Model
 from benchmarks.bench_scorer import literal_score
-from benchmarks.catalog import BACKBONES, DATASETS, TASKS, Backbone, Dataset, Task
+from benchmarks.catalog import BACKBONES, DATASETS, TASKS, Dataset, Task
 from benchmarks.device import synchronise
 from benchmarks.environment import environment
 from benchmarks.errors import UsageError
@@ -52,15 +52,14 @@ VARIANTS = {
 
 @dataclass(frozen=True)
 class _Bench:
-    """One task's model, and what its images need."""
+    """One task's model and images."""
 
     model: Model
     dataset: Dataset
-    backbone: Backbone
-    protocol: Protocol
     workers: int
 
-    def scorer(self, split: str, names: list[str]) -> Scorer:
+    def scorer(self, split: str, names: list[str]) -> tuple[Scorer, Sequence]:
+        """The scorer of some images, and their items."""
         samples = data.load(self.dataset, split, names)
 
         def encode(sample) -> tuple[Tensor, object]:
@@ -69,15 +68,7 @@ class _Bench:
                 return site.cpu(), self.model.item(sample, rest)
 
         sites, items = zip(*each(encode, list(samples), self.workers))
-        return Scorer(
-            sites,
-            lambda versions, image: self.model.score(versions, items[image]),
-            batch=self.model.search_batch,
-            workers=self.workers,
-            device=self.model.device,
-            evaluate_pairs=self.model.pair_scorer(sites, items, self.workers),
-            smooth=lambda versions, image: self.model.smooth(versions, items[image]),
-        ), items
+        return self.model.scorer(sites, items, self.workers), items
 
 
 def measure(
@@ -92,7 +83,7 @@ def measure(
     protocol, (path, weights) = rules_of(dataset), backbones.verified_checkpoint(backbone)
     network = backbones.build(backbone, path).requires_grad_(False)
     model = backbones.as_model(backbone, network, task, protocol, device, "float32")
-    bench = _Bench(model, dataset, backbone, protocol, threads if device == "cpu" else 1)
+    bench = _Bench(model, dataset, threads if device == "cpu" else 1)
     split, test = data.ids(dataset, "train", protocol), data.ids(dataset, "test", protocol)
     found, literal = [], None
     for seed in seeds:

@@ -26,7 +26,7 @@ from benchmarks.progress import progress, progress_by_stage
 from benchmarks.records import ScreenedPair, Search, Stage
 from benchmarks.train import train
 from benchmarks.train_state import TrainState
-from chanswap import CacheError, Scorer, Swap, random_swap, search
+from chanswap import CacheError, Swap, random_swap, search
 
 log = logging.getLogger("benchmarks")
 TEST_BATCH = 8  # images that are evaluated together
@@ -226,15 +226,7 @@ class Workbench:
             cache, samples = self.features()
             model, sites = self.adapted(), cache.sites
             items = [model.item(sample, cache[k][1]) for k, sample in enumerate(samples)]
-            scorer = Scorer(
-                sites,
-                lambda versions, image: model.score(versions, items[image]),
-                batch=model.search_batch,
-                workers=self.workers,
-                device=p.device,
-                evaluate_pairs=model.pair_scorer(sites, items, self.workers),
-                smooth=lambda versions, image: model.smooth(versions, items[image]),
-            )
+            scorer = model.scorer(sites, items, self.workers)
             job.folder.mkdir(parents=True, exist_ok=True)
             with progress_by_stage("search", "passes") as show:
                 best = search(

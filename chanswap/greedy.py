@@ -57,7 +57,7 @@ def grow(scorer: Scorer, most: int, *, share: float = SHARE, sure: float = SURE,
         gradients += len(expected)
         moves = _moves(expected, swap, max(1, round(share * channels * channels)))
         swaps = [swap, *(_after(swap, int(i), int(j)) for i, j in moves)]
-        hoped = torch.cat([expected.new_zeros(len(expected), 1), expected[:, moves[:, 0], moves[:, 1]]], 1)
+        hoped = expected[:, moves[:, 0], moves[:, 1]]
         found = halve(scorer, as_pairs(swaps), FIRST, expected=hoped, options=options, stage=stage)
         tried, evaluations = tried + len(moves), evaluations + found.evaluations
         if base is None:

@@ -42,12 +42,14 @@ def halve(
 ) -> Survivors:
     """Score candidates (P, K, 2) on the `first` images, the best fifth of them on five times as many, and so on to all.
 
-    Candidate 0 is what the others are compared with, and is always kept. `expected` (images, P), estimates of the gains that
-    cost no evaluation, tell what the images not yet looked at would add: what is kept is best by the mean gain so far plus the
+    Candidate 0 is what the others are compared with, and is always kept. `expected` (images, P - 1), estimates of the others'
+    gains that cost no evaluation, tell what the images not yet looked at would add: what is kept is best by the mean gain so far plus the
     mean of the estimates over all images minus that over the images so far. Ties go to the smaller number.
     """
     images, index, seen, spent = len(scorer.features), torch.arange(len(candidates)), 0, 0
     table, until = torch.empty(0, len(candidates)), min(max(first, 1), len(scorer.features))
+    if expected is not None:
+        expected = torch.cat([expected.new_zeros(len(expected), 1), expected], 1)
     while True:
         how = options(f"{stage}{until}", f"{index.tolist()}") if options else {}
         more = score(scorer, candidates[index], images=range(seen, until), **how)

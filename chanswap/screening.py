@@ -92,8 +92,6 @@ def _screen(scorer: Scorer, pairs: Tensor, journal: Journal | None, progress: Pr
 
 
 def _halved(scorer: Scorer, pairs: Tensor, first: int, expected: Tensor | None, options: Options | None) -> Screen:
-    if expected is not None:
-        expected = torch.cat([expected.new_zeros(len(expected), 1), expected], 1)
     found = halve(scorer, _with_none(pairs), first, expected=expected, options=options)
     gains, base = found.gains.mean(0)[1:], float(found.table[:, 0].double().mean())
     gradients = 0 if expected is None else len(expected)

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from chanswap import Scorer
+
 
 @dataclass(frozen=True)
 class Encoded:
@@ -82,6 +84,18 @@ class Model(ABC):
         """A function of candidates (B, K, 2), filled up with -1, and an image's number: `score` of that image's site replaced so,
         by a shorter way, equal up to rounding. None where there is none."""
         return None
+
+    def scorer(self, sites: Sequence[Tensor], items: Sequence[Any], workers: int = 1) -> Scorer:
+        """What a search needs of this model: the sites (C, ...) of its images, with their items."""
+        return Scorer(
+            sites,
+            lambda versions, image: self.score(versions, items[image]),
+            batch=self.search_batch,
+            workers=workers,
+            device=self.device,
+            evaluate_pairs=self.pair_scorer(sites, items, workers),
+            smooth=lambda versions, image: self.smooth(versions, items[image]),
+        )
 
     @abstractmethod
     def measures(self, site: Tensor, item: Any, all_metrics: bool = True) -> dict[str, Tensor]:
