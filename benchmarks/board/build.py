@@ -24,6 +24,9 @@ from benchmarks.progress import progress
 from benchmarks.records import Record
 
 EMBEDDED = "Embedded suite (generated images, small checkpoint). These numbers never stand in the paper's tables."
+# Pages of other things than one dataset under one protocol: each module has TITLE and LINE for the index, PAGE, and
+# pages(results, found), which gives the parts (or the finished text) of its files by name; none where there is nothing to show.
+FURTHER = (cost_page, search_page)
 _TIER_MEANS = {
     "verified": "run from a clean tree, on the full test set; a note names the seeds of the protocol that are missing",
     "community": "any other run, your own or one that was sent in, without what verified asks for",
@@ -70,13 +73,14 @@ def render(results: Path) -> dict[str, str]:
     failed = [d for d in found.dropped if d.reason == "failed"]
     subjects = {(b.protocol, b.dataset) for b in groups} | {(d.record.spec.protocol, d.record.spec.dataset) for d in failed}
     names = _file_names(subjects)
-    costs = cost_page.page(results)
-    with progress("build", 1 + len(subjects), "pages") as bar:
-        searches = search_page.pages(results)
-        pages = {"README.md": _index(found, groups, names, bool(costs), bool(searches))}
-        pages |= {cost_page.PAGE: _finish(costs)} if costs else {}
-        pages |= {name: part if isinstance(part, str) else _finish(part) for name, part in searches.items()}
-        bar.step()
+    with progress("build", len(FURTHER) + len(subjects), "pages") as bar:
+        pages, further = {}, []
+        for maker in FURTHER:
+            made = maker.pages(results, found)
+            further += [maker] if made else []
+            pages |= {name: part if isinstance(part, str) else _finish(part) for name, part in made.items()}
+            bar.step()
+        pages = {"README.md": _index(found, groups, names, further)} | pages
         for subject in sorted(subjects):
             here = {b: r for b, r in groups.items() if (b.protocol, b.dataset) == subject}
             broken = [d for d in failed if (d.record.spec.protocol, d.record.spec.dataset) == subject]
@@ -85,7 +89,7 @@ def render(results: Path) -> dict[str, str]:
     return pages
 
 
-def _index(found: Collection, groups: dict[Board, list[Record]], names: dict, costs: bool, searches: bool) -> str:
+def _index(found: Collection, groups: dict[Board, list[Record]], names: dict, further: list) -> str:
     parts = [
         "# Leaderboard",
         'Channel replacement ("swap") and other ways to adapt a frozen vision model. '
@@ -95,10 +99,8 @@ def _index(found: Collection, groups: dict[Board, list[Record]], names: dict, co
         rows = [_line(board, records, names) for board, records in groups.items() if _embedded(board.protocol) == embedded]
         parts += [f"## {title}", *([f"> {EMBEDDED}"] if embedded else []), _raw_table(rows) if rows else "No record yet."]
         parts += _overviews({b: r for b, r in groups.items() if _embedded(b.protocol) == embedded})
-    if costs:
-        parts += ["## Cost", f"[What each method takes: trained parameters, memory, time]({cost_page.PAGE})"]
-    if searches:
-        parts += ["## Search", f"[Ways to find a swap: what each spends and what it gains]({search_page.PAGE})"]
+    for maker in further:
+        parts += [f"## {maker.TITLE}", f"[{maker.LINE}]({maker.PAGE})"]
     parts += [
         how(list(groups.values())),
         "## Tiers",
@@ -222,7 +224,9 @@ def _raw_table(rows: list[dict[str, str]]) -> str:
 def _file_names(subjects: set[tuple[str, str]]) -> dict[tuple[str, str], str]:
     """A safe, distinct file name each. A name that had to be changed, or that another shares, gets a hash of the subject."""
     plain = {s: re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(s)).strip(".-") for s in subjects}
-    count = Counter(name.lower() for name in [*plain.values(), "readme", "cost", "search"])  # some file systems ignore case
+    count = Counter(
+        name.lower() for name in [*plain.values(), "readme", *(maker.PAGE.removesuffix(".md") for maker in FURTHER)]
+    )  # some file systems ignore case
     names = {}
     for subject, name in plain.items():
         if name != "-".join(subject) or len(name) > 80 or count[name.lower()] > 1:

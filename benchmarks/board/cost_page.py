@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pandas as pd
 
+from benchmarks.board.collect import Collection
 from benchmarks.board.text import Table, code, escape, markdown
 from benchmarks.cost_records import CostRecord, CostRow, read
 from benchmarks.errors import InvalidRecord
 from benchmarks.printed import Printed, printed
 
 PAGE = "cost.md"
+TITLE = "Cost"
+LINE = "What each method takes: trained parameters, memory, time"
 PAPER_BATCH = 4  # table 4's; memory of another batch must not stand beside it
 NOT_PRINTED = "not printed"
 HEADING = "# Cost: trained parameters, memory, time"
@@ -48,11 +51,11 @@ def collect(results: Path) -> tuple[list[CostRecord], list[str]]:
     return found, sorted(faults)
 
 
-def page(results: Path) -> list[str]:
-    """The parts of the page; none where no cost was ever measured."""
+def pages(results: Path, found: Collection) -> dict[str, list[str]]:
+    """The page's parts, by file name; none where no cost was ever measured."""
     records, faults = collect(results)
     if not records and not faults:
-        return []
+        return {}
     paper = printed(results, "table4")
     parts = [HEADING, "[All pages, and how to read the numbers](README.md)", ABOUT]
     for record in records:
@@ -62,7 +65,7 @@ def page(results: Path) -> list[str]:
         parts += [markdown(table(record, paper)), code([record.command])]
     if faults:
         parts += ["## Files that are not shown", "\n".join(f"- {escape(fault)}" for fault in faults)]
-    return parts
+    return {PAGE: parts}
 
 
 def how(record: CostRecord) -> str:

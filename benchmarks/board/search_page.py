@@ -9,6 +9,7 @@ from statistics import mean, median
 import numpy as np
 import pandas as pd
 
+from benchmarks.board.collect import Collection
 from benchmarks.board.search_plot import Point, plot
 from benchmarks.board.text import Table, code, escape, markdown
 from benchmarks.board.units import unit
@@ -18,6 +19,8 @@ from benchmarks.search_records import PAPER, SearchRecord, Trial, read
 
 PAGE = "search.md"
 PICTURE = "search.svg"
+TITLE = "Search"
+LINE = "Ways to find a swap: what each spends and what it gains"
 ABOUT = (
     "Ways to find a swap, beside the paper's: all pairs, then all subsets of the best ten. What counts is regret: the test gain "
     "that a strategy loses against the paper's procedure on the same draw of search images, paired by image. Nothing but the "
@@ -45,7 +48,7 @@ def collect(results: Path) -> tuple[list[SearchRecord], list[str]]:
     return sorted(found, key=lambda r: (r.backbone, r.dataset, r.environment.device)), faults
 
 
-def pages(results: Path) -> dict[str, list[str] | str]:
+def pages(results: Path, found: Collection) -> dict[str, list[str] | str]:
     """The page's parts and its picture, by file name; none where no search was ever measured."""
     records, faults = collect(results)
     if not records and not faults:
