@@ -15,6 +15,7 @@ from benchmarks.registry import Registry
 STAGE_VERSIONS = {"train": 1, "embed": 1, "search": 1, "evaluate": 1}
 
 STRATEGIES = ("exhaustive", "halving", "taylor", "greedy", "random")  # of `chanswap.search`, the first the paper's
+SHARED = ("exhaustive", "random")  # those whose screening can be split over workers, as `chanswap.SHARED`
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 from benchmarks import backbones, records, store
 from benchmarks.catalog import BEST_OF_THREE, SWAP
 from benchmarks.environment import environment
-from benchmarks.errors import BenchmarkError, InvalidRecord, MissingData
+from benchmarks.errors import BenchmarkError, InvalidRecord, MissingData, UsageError
 from benchmarks.metrics.intervals import bootstrap, paired
 from benchmarks.metrics.names import METRICS
 from benchmarks.plan import Plan
+from benchmarks.protocols import SHARED
 from benchmarks.records import Comparison, Evaluation, MethodOrigin, Metric, Record, Trainable, Training, hash_of
 
 if TYPE_CHECKING:
@@ -94,7 +95,20 @@ def _origin(p: Plan) -> MethodOrigin | None:
     return MethodOrigin(place=p.origin.shown, sha256=p.origin.sha256) if p.origin else None
 
 
-def _work(p: Plan, threads: int, workbench: Callable[..., Workbench] | None) -> dict:
+def search_part(p: Plan, part: tuple[int, int], threads: int) -> None:
+    """The share of worker i of n, `part` = (i, n), 0-based, of a run's search, with the stages that it needs; no record.
+
+    Once all parts are done, `run` merges what they left and ends with the same record as without them. Raises UsageError for a run
+    whose search cannot be split, and what the stages raise.
+    """
+    if not p.swap or p.protocol.strategy not in SHARED:
+        why = f"strategy {p.protocol.strategy} is short, and its next step depends on the last" if p.swap else "it has no search"
+        raise UsageError(f"the search of {p.method_name} cannot be split: {why}; leave --part out")
+    _prepared(p, threads, None)[0].search_part(part)
+
+
+def _prepared(p: Plan, threads: int, workbench: Callable[..., Workbench] | None) -> tuple[Workbench, dict]:
+    """The workbench of a run with all done that its search and its evaluation need, and what training gave."""
     import torch
 
     from benchmarks.stages import Workbench
@@ -109,6 +123,11 @@ def _work(p: Plan, threads: int, workbench: Callable[..., Workbench] | None) -> 
     _discard_stale(p, bench, "train")
     if p.swap:
         bench.features()
+    return bench, trained
+
+
+def _work(p: Plan, threads: int, workbench: Callable[..., Workbench] | None) -> dict:
+    bench, trained = _prepared(p, threads, workbench)
     found = bench.found() if p.swap else None
     scores, ranked = bench.evaluated(), METRICS[p.protocol.metric]
     roles = {"base": "base", BEST_OF_THREE: "control", f"{p.method}+random-swap": "control"}

@@ -26,7 +26,7 @@ from benchmarks.progress import progress, progress_by_stage
 from benchmarks.records import ScreenedPair, Search, Stage
 from benchmarks.train import train
 from benchmarks.train_state import TrainState
-from chanswap import CacheError, Swap, random_swap, search
+from chanswap import CacheError, Scorer, Swap, random_swap, search, search_part
 
 log = logging.getLogger("benchmarks")
 TEST_BATCH = 8  # images that are evaluated together
@@ -219,30 +219,17 @@ class Workbench:
             return EncodedCache(self.stage("embed", job, work, (path.name,)).files[path.name]), samples
 
     def found(self) -> Search:
-        """The swap that the search set asks for."""
-        p, job = self.plan, self.plan.jobs["search"]
+        """The swap that the search set asks for. What workers of `search_part` left is read."""
+        p = self.plan
 
         def work() -> dict:
-            cache, samples = self.features()
-            model, sites = self.adapted(), cache.sites
-            items = [model.item(sample, cache[k][1]) for k, sample in enumerate(samples)]
-            scorer = model.scorer(sites, items, self.workers)
-            job.folder.mkdir(parents=True, exist_ok=True)
+            scorer, objective = self._scorer()
             with progress_by_stage("search", "passes") as show:
-                best = search(
-                    scorer,
-                    keep=p.protocol.keep,
-                    strategy=p.protocol.strategy,
-                    budget=p.protocol.rules.get("search_budget"),
-                    seed=p.seed,
-                    journal=job.folder / "journal",
-                    key=job.key,
-                    progress=show,
-                )
+                best = search(scorer, keep=p.protocol.keep, progress=show, **self._how())
             kept = [ScreenedPair(redundant=r, effective=e, gain=gain) for (r, e), gain in best.kept]
             return Search(
                 strategy=p.protocol.strategy,
-                objective=model.objective,
+                objective=objective,
                 images=p.search_ids,
                 channels=scorer.channels,
                 pairs=list(best.swap.pairs),
@@ -255,7 +242,33 @@ class Workbench:
                 search_gain=best.gain,
             ).model_dump(mode="json")
 
-        return Search.model_validate(self.stage("search", job, work).result)
+        return Search.model_validate(self.stage("search", p.jobs["search"], work).result)
+
+    def search_part(self, part: tuple[int, int]) -> None:
+        """The share of worker i of n, `part` = (i, n), of the search's screening, left beside the search's journal. Nothing where the
+        search is done. Raises ValueError for a strategy that cannot be split."""
+        if not store.kept(self.plan.jobs["search"]):
+            scorer, _ = self._scorer()
+            with progress_by_stage("search", "passes") as show:
+                search_part(scorer, part, progress=show, **self._how())
+
+    def _scorer(self) -> tuple[Scorer, str]:
+        """The scorer of the search images, and what its scores are."""
+        cache, samples = self.features()
+        model = self.adapted()
+        items = [model.item(sample, cache[k][1]) for k, sample in enumerate(samples)]
+        return model.scorer(cache.sites, items, self.workers), model.objective
+
+    def _how(self) -> dict:
+        p, job = self.plan, self.plan.jobs["search"]
+        job.folder.mkdir(parents=True, exist_ok=True)
+        return {
+            "strategy": p.protocol.strategy,
+            "budget": p.protocol.rules.get("search_budget"),
+            "seed": p.seed,
+            "journal": job.folder / "journal",
+            "key": job.key,
+        }
 
     def evaluated(self) -> Scores:
         """Per-image scores of every variant of the run, in the order of the plan's test images."""

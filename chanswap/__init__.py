@@ -41,6 +41,8 @@ _HOME = {
     "all_subsets": "combine",
     "Found": "searching",
     "search": "searching",
+    "search_part": "searching",
+    "SHARED": "searching",
     "STRATEGIES": "searching",
 }
 __all__ = sorted(_HOME)

@@ -6,6 +6,7 @@ import hashlib
 import os
 import struct
 import zlib
+from glob import escape
 from pathlib import Path
 
 import torch
@@ -19,34 +20,47 @@ class Journal:
     """An append-only file of score blocks for one job. `key` names the job; a file of another job is started anew.
 
     A block that was cut short or damaged ends the part that counts: it and what follows are scored again.
+    With `part` (i, n) it is the file of one of n workers that share the job, `PATH.part-i-of-n`. The journal without a part reads
+    what all of them left beside its own.
     """
 
-    def __init__(self, path: str | Path, key: str):
-        self.path = Path(path)
+    def __init__(self, path: str | Path, key: str, part: tuple[int, int] | None = None):
+        self.path = Path(path) if part is None else Path(f"{path}.part-{part[0]}-of-{part[1]}")
         self._head = b"chanswap-journal-1 " + hashlib.sha256(key.encode()).hexdigest().encode() + b"\n"
         self._file = None
 
     def load(self) -> dict[tuple[int, int], Tensor]:
         """The finished blocks, (image, first candidate) -> scores. Opens the file for appending after the last whole one."""
-        blocks: dict[tuple[int, int], Tensor] = {}
-        data = self.path.read_bytes() if self.path.exists() else b""
-        position = len(self._head)
-        if data.startswith(self._head):
-            while position + _BLOCK.size <= len(data):
-                image, start, count, check = _BLOCK.unpack_from(data, position)
-                body = data[position + _BLOCK.size : position + _BLOCK.size + 4 * max(count, 0)]
-                if count < 1 or len(body) != 4 * count or _check(image, start, body) != check:
-                    break
-                blocks[image, start] = torch.frombuffer(bytearray(body), dtype=torch.float32)
-                position += _BLOCK.size + len(body)
+        blocks, position, data = self._read(self.path)
+        for path in self._parts():
+            blocks = self._read(path)[0] | blocks
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file = open(self.path, "r+b" if data else "wb")
-        if not blocks:
+        if not position:
             self._file.write(self._head)
             position = len(self._head)
         self._file.truncate(position)
         self._file.seek(position)
         return blocks
+
+    def _read(self, path: Path) -> tuple[dict[tuple[int, int], Tensor], int, bool]:
+        """The whole blocks of a file of this job, where they end (0 in a file of another job), and whether it holds anything."""
+        blocks: dict[tuple[int, int], Tensor] = {}
+        data = path.read_bytes() if path.exists() else b""
+        if not data.startswith(self._head):
+            return blocks, 0, bool(data)
+        position = len(self._head)
+        while position + _BLOCK.size <= len(data):
+            image, start, count, check = _BLOCK.unpack_from(data, position)
+            body = data[position + _BLOCK.size : position + _BLOCK.size + 4 * max(count, 0)]
+            if count < 1 or len(body) != 4 * count or _check(image, start, body) != check:
+                break
+            blocks[image, start] = torch.frombuffer(bytearray(body), dtype=torch.float32)
+            position += _BLOCK.size + len(body)
+        return blocks, position, True
+
+    def _parts(self) -> list[Path]:
+        return sorted(self.path.parent.glob(f"{escape(self.path.name)}.part-*-of-*"))
 
     def append(self, image: int, start: int, scores: Tensor) -> None:
         """Add a finished block. It survives a kill of the process at any later moment. Raises OSError (disk full)."""
@@ -60,12 +74,13 @@ class Journal:
             self._file = None
 
     def discard(self) -> None:
-        """Close and delete the file, once its result is kept elsewhere."""
+        """Close and delete the file, and those of the workers, once the result is kept elsewhere."""
         self.close()
-        try:
-            os.unlink(self.path)
-        except FileNotFoundError:
-            pass
+        for path in (self.path, *self._parts()):
+            try:
+                os.unlink(path)
+            except FileNotFoundError:
+                pass
 
 
 def _check(image: int, start: int, body: bytes) -> int:

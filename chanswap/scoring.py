@@ -77,34 +77,38 @@ def score(
     candidates: Tensor | Iterable[Swap],
     *,
     images: Sequence[int] | None = None,
+    part: tuple[int, int] = (0, 1),
     journal: Journal | None = None,
     progress: Progress | None = None,
 ) -> Tensor:
     """Scores (images, P), float32, of candidates given as swaps or as a tensor (P, K, 2) of pairs; on some images alone where
-    their numbers are given, in that order.
+    their numbers are given, in that order. `part` (i, n) takes only every n-th block from the i-th on (0-based): the share of one
+    of n workers. What is left to the others is NaN.
 
     With a journal, blocks that it holds are not scored again. Batches never cross a block, so the numbers do not depend on
     where an earlier call was stopped. Raises what `evaluate` raises; ValueError if it
     returns the wrong number of scores, or one that is not finite.
     """
+    if not 0 <= part[0] < part[1]:
+        raise ValueError(f"part must be (i, n) with 0 <= i < n, got {part}")
     if not isinstance(candidates, Tensor):
         candidates = as_pairs(candidates)
     rows = {image: row for row, image in enumerate(range(len(scorer.features)) if images is None else images)}
     count = len(candidates)
-    table = torch.empty(len(rows), count)
+    table = torch.full((len(rows), count), torch.nan)
     finished = journal.load() if journal else {}
-    done = 0
-    todo = []
-    for image, row in rows.items():
-        for start in range(0, count, BLOCK):
-            block = finished.get((image, start))
-            if block is not None and len(block) == min(BLOCK, count - start):
-                table[row, start : start + BLOCK] = block
-                done += len(block)
-            else:
-                todo.append((image, start))
+    done, todo = 0, []
+    mine = [(image, start) for image in rows for start in range(0, count, BLOCK)][part[0] :: part[1]]
+    total = sum(min(BLOCK, count - start) for _, start in mine)
+    for image, start in mine:
+        block = finished.get((image, start))
+        if block is not None and len(block) == min(BLOCK, count - start):
+            table[rows[image], start : start + BLOCK] = block
+            done += len(block)
+        else:
+            todo.append((image, start))
     if progress:
-        progress(done, table.numel())
+        progress(done, total)
     try:
         for image, start, scores in _run(scorer, candidates, todo):
             table[rows[image], start : start + len(scores)] = scores
@@ -112,7 +116,7 @@ def score(
             if journal:
                 journal.append(image, start, scores)
             if progress:
-                progress(done, table.numel())
+                progress(done, total)
     finally:
         if journal:
             journal.close()

@@ -23,6 +23,7 @@ STRATEGIES = {
     "taylor": "the best tenth of all pairs by slope, by successive halving, then all subsets of the best",
     "greedy": "one channel at a time, pairs chosen by slope around the swap so far; stops when a step is within its error",
 }
+SHARED = ("exhaustive", "random")  # strategies whose screening can be split over workers
 
 
 @dataclass(frozen=True)
@@ -78,27 +79,65 @@ def search(
     if share is not None and not 0 < share <= 1:
         raise ValueError(f"share must be above 0 and at most 1, got {share}")
     journals: list[Journal] = []
-    shape = f"{len(scorer.features)} images, {scorer.channels} channels"
-
-    def options(stage: str, detail: str) -> dict:
-        kept = Journal(f"{journal}.{stage}", f"{key}|{strategy}|{share}|{stage}|{detail}|{shape}") if journal else None
-        journals.extend([kept] if kept else [])
-        return {"journal": kept, "progress": progress and (lambda done, total: progress(stage, done, total))}
-
+    options = _options(scorer, strategy, share, journal, key, progress, journals)
     if strategy == "greedy":
         found = _greedy(scorer, keep, share, options)
     else:
-        found = _combined(scorer, keep, _screen(scorer, strategy, budget, share, seed, options), options)
+        found = _combined(scorer, keep, _screen(scorer, strategy, budget, share, seed, keep, options), options)
     for file in journals:
         file.discard()
     return found
 
 
-def _screen(scorer: Scorer, strategy: str, budget: int | None, share: float | None, seed: int, options: Options) -> Screen:
+def search_part(
+    scorer: Scorer,
+    part: tuple[int, int],
+    *,
+    strategy: str = "exhaustive",
+    budget: int | None = None,
+    seed: int = 0,
+    journal: str | Path,
+    key: str = "",
+    progress: Callable[[str, int, int], None] | None = None,
+) -> None:
+    """The share of worker i of n, `part` = (i, n), 0-based, of a search's screening: what it scores is left beside `journal`.
+
+    `search` with the same journal and key, called once the workers are done, reads what all of them left, scores what a lost one
+    did not, and ends with the very answer of one worker alone: batches do not depend on who scores them. The workers need not know
+    of each other; `journal` lies in a folder that all can reach. Only `exhaustive` and `random` have work to share: the others'
+    next step depends on the last, and they are short. Raises ValueError for these, and for a part that is none.
+    """
+    if strategy not in SHARED:
+        raise ValueError(f"strategy {strategy!r} cannot be split over workers; choose from: {', '.join(SHARED)}")
+    if strategy == "random" and budget is None:
+        raise ValueError("strategy random needs a budget: the number of pairs to screen")
+    journals: list[Journal] = []
+    options = _options(scorer, strategy, None, journal, key, progress, journals, part)
     if strategy == "exhaustive":
-        return screening.exhaustive(scorer, **options("screen", ""))
+        screening.exhaustive(scorer, most=0, part=part, options=options)
+    else:
+        screening.random(scorer, budget, seed, most=0, part=part, options=options)
+
+
+def _options(scorer, strategy, share, journal, key, progress, journals: list[Journal], part=None) -> Options:
+    """What every stage of a search is called with; the journals that it opens are added to `journals`."""
+    shape = f"{len(scorer.features)} images, {scorer.channels} channels"
+
+    def options(stage: str, detail: str) -> dict:
+        kept = Journal(f"{journal}.{stage}", f"{key}|{strategy}|{share}|{stage}|{detail}|{shape}", part) if journal else None
+        journals.extend([kept] if kept else [])
+        return {"journal": kept, "progress": progress and (lambda done, total: progress(stage, done, total))}
+
+    return options
+
+
+def _screen(
+    scorer: Scorer, strategy: str, budget: int | None, share: float | None, seed: int, keep: int, options: Options
+) -> Screen:
+    if strategy == "exhaustive":
+        return screening.exhaustive(scorer, most=keep, options=options)
     if strategy == "random":
-        return screening.random(scorer, budget, seed, **options("screen", f"{budget}, {seed}"))
+        return screening.random(scorer, budget, seed, most=keep, options=options)
     if strategy == "halving":
         return screening.halving(scorer, options=options)
     return screening.taylor(scorer, screening.SHARE if share is None else share, options=options)

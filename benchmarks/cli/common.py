@@ -78,6 +78,14 @@ def folders(args, plans: list) -> tuple[Path, Path, Path]:
     return results, tier, args.leaderboard or results.parent / "leaderboard"
 
 
+def part(text: str) -> tuple[int, int]:
+    """(i, n), 0-based, of "I/N", 1-based. Raises UsageError."""
+    number, _, of = text.partition("/")
+    if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise UsageError(f"a part is given as I/N, from 1/N to N/N, such as 1/4; got {text!r}")
+    return int(number) - 1, int(of)
+
+
 def seeds(text: str, own: tuple[int, ...]) -> list[int]:
     """The seeds that --seeds means; `own` are the protocol's."""
     if text == "all":

@@ -16,6 +16,7 @@ EXAMPLES = """examples:
   python -m benchmarks run --task camo --method base+swap --backbone sam2-mini
   python -m benchmarks run --task natural --dataset coco --backbone sam-vit-l --method base+swap       a cell of the paper
   python -m benchmarks run --task camo --method base+swap --strategy taylor             a swap in seconds, see bench search
+  python -m benchmarks run --task camo --method base+swap --part 1/4        a quarter of the search, on one of four machines
   python -m benchmarks run --task camo --method lora+swap --dry-run        only say what would be done
   python -m benchmarks run --task camo --method base --limit 20            a quick look; kept off the boards
   python -m benchmarks run --task camo --method my/file.py:MyMethod+swap   a method of your own, see README"""
@@ -40,6 +41,12 @@ def register(commands) -> None:
         choices=("exhaustive", "halving", "taylor", "greedy"),
         help="of the search, in the place of the protocol's (exhaustive, the paper's): numbers of another version of the protocol",
     )
+    p.add_argument(
+        "--part",
+        metavar="I/N",
+        help="do the I-th of N parts of the search, and stop: workers that share CHANSWAP_HOME, on one machine or on several, do one "
+        "part each; the same command without --part then merges them, to the same answer",
+    )
     p.add_argument("--limit", type=int, metavar="N", help="at most N test images; marks the record, which no board then shows")
     common.add_flags(p)
     p.set_defaults(call=call)
@@ -62,8 +69,10 @@ def call(args) -> int:
     if args.dry_run:
         print("\n".join(describe(p) for p in plans))
         return 0
-    results, tier, leaderboard = common.folders(args, plans)
     used = threads.choose(args.threads)
+    if args.part:
+        return _part(plans, args.part, used)
+    results, tier, leaderboard = common.folders(args, plans)
     made, fresh = [], []
     for p in plans:
         record, was_cached = _one(p, tier / p.file_name, used, args.force)
@@ -75,6 +84,21 @@ def call(args) -> int:
     elif fresh:
         log.info("leaderboard: unchanged, no board takes what was run")
     return 1 if any(record.status == "failed" for record in made) else 0
+
+
+def _part(plans: list, text: str, threads: int) -> int:
+    from benchmarks.runner import search_part
+
+    part = common.part(text)
+    for p in plans:
+        search_part(p, part, threads)
+        log.info(
+            "%s, seed %d: part %s of its search is done; once all are, merge them by the same command without --part",
+            p.method_name,
+            p.seed,
+            text,
+        )
+    return 0
 
 
 def _one(p, path: Path, threads: int, force: bool):
