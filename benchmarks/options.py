@@ -1,10 +1,32 @@
-"""How a run is computed: choices that trade memory for time and change no rule of the protocol."""
+"""How a run is computed: choices of training and of decoding that trade memory for time and change no rule of the protocol."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 from benchmarks.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How the decoder is run on versions of an image's features: the same masks up to rounding.
+
+    shortcuts: products re-associated, and a pair of channels as a rank-one change; without, the library's own decoder on features
+    replaced in full. compiled: by `torch.compile`, on a GPU with CUDA graphs; slow to begin, and plainly run where it fails.
+    """
+
+    shortcuts: bool = True
+    compiled: bool = False
+
+    @property
+    def altered(self) -> dict:
+        """What differs from the default, and may move the last digits: part of what a search and an evaluation are kept under."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+
+    @property
+    def flags(self) -> str:
+        """The command line's words for it."""
+        return " ".join(["--no-shortcuts"] * (not self.shortcuts) + ["--compile"] * self.compiled)
 
 
 @dataclass(frozen=True)

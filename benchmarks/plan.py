@@ -23,7 +23,7 @@ from benchmarks.catalog import (
     split_method,
 )
 from benchmarks.errors import MissingData, UsageError
-from benchmarks.options import Options
+from benchmarks.options import Decoding, Options
 from benchmarks.outside import Origin
 from benchmarks.protocols import LOSSES, PROTOCOLS, SINGLE_MASK, STRATEGIES, Protocol, choose
 from benchmarks.records import Spec, hash_of
@@ -45,6 +45,7 @@ class Request:
     options: Options = Options()
     marks: tuple[str, ...] = ()  # reasons that keep the record off the boards
     strategy: str | None = None  # of the search, in the place of the protocol's: another version of the protocol
+    decoding: Decoding = Decoding()
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class Plan:
     origin: Origin | None  # of a method from outside
     jobs: dict[str, Job]
     marks: tuple[str, ...] = ()
+    decoding: Decoding = Decoding()
 
     @property
     def method_name(self) -> str:
@@ -96,6 +98,7 @@ class Plan:
         made_of = [self.spec.model_dump(), self.protocol.hash, self.weights, self.data, self.device.split(":")[0]]
         altered = self.method != "base" and self.options.arithmetic != Options().arithmetic
         made_of += [self.options.arithmetic] if altered else []
+        made_of += [self.decoding.altered] if self.decoding.altered else []
         short = hash_of(made_of)[:8]
         return f"{self.protocol.name}/{self.dataset.name}/{self.method_name}-{self.backbone.name}-seed{self.seed}-{short}.json"
 
@@ -111,6 +114,7 @@ class Plan:
             f"--limit {self.limit}" if self.limit else "",
             f"--precision {self.precision}" if self.precision != "float32" else "",
             self.options.flags,
+            self.decoding.flags,
         ]
         return " ".join(p for p in parts if p)
 
@@ -187,6 +191,7 @@ def plan(request: Request, seed: int) -> Plan:
     resolved = Plan(
         task, dataset, backbone, method, swap, protocol, why, seed, request.limit, where, request.precision, request.options,
         train_ids, search_ids, test_ids, weights, data.identity(dataset), code.digest(), METHODS.origin(method), {}, _marks(request, backbone),
+        request.decoding,
     )  # fmt: skip
     resolved.jobs.update(_jobs(resolved))
     return resolved
@@ -264,6 +269,7 @@ def _jobs(p: Plan) -> dict[str, Job]:
             },
         )
         adapted = jobs["train"].key
+    rules |= p.decoding.altered
     test = {**common, **rules, "version": versions["evaluate"], "images": hash_of(p.test_ids)}
     if p.swap:
         jobs["embed"] = Job(

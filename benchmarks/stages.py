@@ -67,7 +67,7 @@ class Workbench:
 
     def _as_model(self, network) -> Model:
         p = self.plan
-        return backbones.as_model(p.backbone, network, p.task, p.protocol, p.device, p.precision)
+        return backbones.as_model(p.backbone, network, p.task, p.protocol, p.device, p.precision, p.decoding)
 
     def build(self) -> torch.nn.Module:
         """The backbone with its weights, new. Random ones are the same each time."""

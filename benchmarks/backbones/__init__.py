@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 from benchmarks.catalog import CLASSIFICATION, Backbone, Task
 from benchmarks.errors import MissingData
 from benchmarks.files import home, sha256
+from benchmarks.options import Decoding
 
 if TYPE_CHECKING:
     from benchmarks.backbones.model import Model
     from benchmarks.protocols import Protocol
 
 RANDOM = "random weights, seed 0"
+AS_USUAL = Decoding()
 SHIPPED = Path(__file__).parent / "checkpoints"
 
 
@@ -88,9 +90,21 @@ def build(backbone: Backbone, weights: Path | None):
 
 
 def as_model(
-    backbone: Backbone, network, task: Task, protocol: Protocol, device: str = "cpu", precision: str = "float32"
+    backbone: Backbone,
+    network,
+    task: Task,
+    protocol: Protocol,
+    device: str = "cpu",
+    precision: str = "float32",
+    decoding: Decoding = AS_USUAL,
 ) -> Model:
     """The network, adapted or not, as a run of a task needs it."""
+    model = _as_model(backbone, network, task, protocol, device, precision)
+    model.decoding = decoding
+    return model
+
+
+def _as_model(backbone: Backbone, network, task: Task, protocol: Protocol, device: str, precision: str) -> Model:
     if backbone.family == "sam":
         from benchmarks.backbones.sam import Segmenter
 

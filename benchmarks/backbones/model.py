@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmarks.backbones.compiled import compiled
+from benchmarks.options import Decoding
 from chanswap import Scorer
 
 
@@ -50,6 +52,7 @@ class Model(ABC):
 
     network: nn.Module
     objective: str
+    decoding: Decoding = Decoding()
     search_batch: int = 32  # of a small mask decoder: 32 x 64 x 16 x 16 floats stay in a core's second-level cache
 
     def __init__(self, network: nn.Module, device: str = "cpu", precision: str = "float32"):
@@ -57,6 +60,10 @@ class Model(ABC):
 
     def autocast(self):
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+
+    def compiled(self, function: Callable) -> Callable:
+        """The function as `decoding` wants it run. What cannot be compiled is said once and run as it is."""
+        return compiled(function, self.device) if self.decoding.compiled else function
 
     @abstractmethod
     def pixels(self, image: np.ndarray) -> Tensor:
@@ -93,7 +100,7 @@ class Model(ABC):
             batch=self.search_batch,
             workers=workers,
             device=self.device,
-            evaluate_pairs=self.pair_scorer(sites, items, workers),
+            evaluate_pairs=self.pair_scorer(sites, items, workers) if self.decoding.shortcuts else None,
             smooth=lambda versions, image: self.smooth(versions, items[image]),
         )
 

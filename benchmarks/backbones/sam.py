@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -13,8 +13,9 @@ from torch import Tensor
 
 from benchmarks.backbones import sam_pairs, sam_reassociated
 from benchmarks.backbones.model import Encoded, Model, best_scored
+from benchmarks.backbones.prompted import Prompted
 from benchmarks.backbones.sam_decode import decode
-from benchmarks.backbones.upsampled import above_zero, phases, whole
+from benchmarks.backbones.upsampled import whole
 from benchmarks.catalog import BEST_OF_THREE
 from benchmarks.data.samples import Sample, interior_point
 from benchmarks.losses import dice_ce, low_target, soft_iou
@@ -26,21 +27,10 @@ AMBIGUITY = slice(1, 4)  # tokens 1-3: its three answers with multimask_output=T
 
 
 @dataclass(frozen=True)
-class Item:
-    """All that scoring needs of a sample but its features: prompt embeddings, truth (H, W) bool, and the sizes in pixels."""
+class Item(Prompted):
+    """All that scoring needs of a sample but its features: with the size of the image within the encoder's input, in pixels."""
 
-    id: str
-    sparse: Tensor
-    dense: Tensor
-    truth: Tensor
     input_size: tuple[int, int]
-    in_phases: dict[int, Tensor] = field(default_factory=dict, compare=False, repr=False)
-
-    def truth_in_phases(self, factor: int) -> Tensor:
-        """The truth as `above_zero` lays out a mask `factor` times the size of the decoder's, made once."""
-        if factor not in self.in_phases:
-            self.in_phases[factor] = phases(self.truth, factor, 4)
-        return self.in_phases[factor]
 
 
 class Segmenter(Model):
@@ -89,7 +79,15 @@ class Segmenter(Model):
         """
         with self.autocast():
             logits, scores = decode(
-                self.network, features, item.sparse, item.dense, tokens, iou_scores, True, tiled, self._position
+                self.network,
+                features,
+                item.sparse,
+                item.dense,
+                tokens,
+                iou_scores,
+                self.decoding.shortcuts,
+                tiled,
+                self._position,
             )
         return logits.float(), scores
 
@@ -121,25 +119,30 @@ class Segmenter(Model):
     def _overlap(self, tiled: Tensor, item: Item) -> Tensor:
         """IoU (B,) of the first mask of logits (B, T, 4, 4, h, w)."""
         if factor := self._factor(item):
-            return iou(above_zero(tiled[:, 0], factor), item.truth_in_phases(factor))
+            return item.overlap(tiled[:, 0], factor)
         return iou(self.full_size(whole(tiled), item)[:, 0].gt_(0), item.truth)
 
     def pair_scorer(
         self, features: Sequence[Tensor], items: Sequence[Item], workers: int = 1
     ) -> Callable[[Tensor, int], Tensor] | None:
         """A function of candidates (B, K, 2) and an image's number: `score` of that image's features (C, h, w) replaced so, by
-        a shorter way, equal up to rounding. None where there is none: in half precision, or with layers not the library's."""
-        if self.precision != "float32" or not sam_reassociated.possible(self.network.mask_decoder):
+        a shorter way, equal up to rounding. None where there is none: with layers not the library's."""
+        decoder, size = self.network.mask_decoder, tuple(self._position.shape[-2:])
+        if not sam_reassociated.possible(decoder):
             return None
 
         @lru_cache(maxsize=workers + 1)  # each is at one image, and one of them may have begun the next
         def prepared(image: int) -> sam_pairs.FirstLayer:
             item = items[image]
-            return sam_pairs.prepare(self.network, features[image].to(self.device), item.sparse, item.dense, self._position)
+            return sam_pairs.prepare(decoder, features[image].to(self.device), item.sparse, item.dense, self._position)
+
+        decode = self.compiled(sam_pairs.decode_pairs)
 
         def score(pairs: Tensor, image: int) -> Tensor:
-            size = self._position.shape[-2:]
-            return self._overlap(sam_pairs.decode_pairs(self.network, prepared(image), pairs, SINGLE, size), items[image])
+            shared = prepared(image)  # in float32
+            with self.autocast():
+                logits, _ = decode(decoder, shared, pairs, SINGLE, size)
+            return self._overlap(logits.float(), items[image])
 
         return score
 

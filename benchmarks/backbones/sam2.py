@@ -6,14 +6,19 @@ A swap acts on the image embedding alone. The two high-resolution maps that the 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.backbones import sam_pairs, sam_reassociated
 from benchmarks.backbones.model import Encoded, Model, best_scored
+from benchmarks.backbones.prompted import Prompted
+from benchmarks.backbones.upsampled import whole
 from benchmarks.catalog import BEST_OF_THREE
 from benchmarks.data.samples import Sample, interior_point
 from benchmarks.losses import dice_ce, low_target, soft_iou
@@ -22,14 +27,9 @@ from benchmarks.metrics.iou import iou
 
 
 @dataclass(frozen=True)
-class Item:
-    """All that scoring needs of a sample but its embedding: prompt embeddings (1, P, C) and (1, C, h, w), truth (H, W) bool, and
-    the high-resolution maps (1, c, 4h, 4w) and (1, 2c, 2h, 2w)."""
+class Item(Prompted):
+    """All that scoring needs of a sample but its embedding: with the high-resolution maps (1, c, 4h, 4w) and (1, 2c, 2h, 2w)."""
 
-    id: str
-    sparse: Tensor
-    dense: Tensor
-    truth: Tensor
     high: tuple[Tensor, ...]
 
 
@@ -99,6 +99,44 @@ class Segmenter2(Model):
     def smooth(self, site: Tensor, item: Item) -> Tensor:
         """Soft IoU (B,) of the low-resolution mask."""
         return soft_iou(self.logits(site, item)[0][:, 0], self._target(item.truth))
+
+    def pair_scorer(
+        self, sites: Sequence[Tensor], items: Sequence[Item], workers: int = 1
+    ) -> Callable[[Tensor, int], Tensor] | None:
+        """A function of candidates (B, K, 2) and an image's number: `score` of that image's embedding (C, h, w) replaced so, by a
+        shorter way, equal up to rounding. None where there is none: with layers not the library's."""
+        decoder, size = self.network.sam_mask_decoder, tuple(self._position.shape[-2:])
+        if not sam_reassociated.possible(decoder):
+            return None
+        chooses = decoder.dynamic_multimask_via_stability
+        masks = slice(0, 4) if chooses else slice(0, 1)
+
+        @lru_cache(maxsize=workers + 1)  # each is at one image, and one of them may have begun the next
+        def prepared(image: int) -> sam_pairs.FirstLayer:
+            item = items[image]
+            return sam_pairs.prepare(decoder, sites[image].to(self.device), item.sparse, item.dense, self._position[0], item.high)
+
+        decode = self.compiled(sam_pairs.decode_pairs)
+
+        def score(pairs: Tensor, image: int) -> Tensor:
+            shared = prepared(image)  # in float32
+            with self.autocast():
+                tiled, scores = decode(decoder, shared, pairs, masks, size, chooses)
+            tiled = tiled.float()
+            if chooses:  # the library's own choice, to which the order of the pixels is all the same
+                flat, _ = decoder._dynamic_multimask_via_stability(tiled.flatten(2, 4), scores.float())
+                tiled = flat.unflatten(2, tiled.shape[2:5])
+            return self._overlap(tiled[:, 0], items[image])
+
+        return score
+
+    def _overlap(self, tiled: Tensor, item: Item) -> Tensor:
+        """IoU (B,) of masks with logits (B, 4, 4, h, w)."""
+        (height, width), (h, w) = item.truth.shape, tiled.shape[-2:]
+        factor = height // (4 * h)
+        if factor and (height, width) == (4 * h * factor, 4 * w * factor):
+            return item.overlap(tiled, factor)
+        return iou(self.full_size(whole(tiled)[:, None], item)[:, 0] > 0, item.truth)
 
     def measures(self, site: Tensor, item: Item, all_metrics: bool = True) -> dict[str, Tensor]:
         """mIoU (B,) of embeddings (B, C, h, w), and with `all_metrics` the task's others."""

@@ -15,9 +15,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from benchmarks.backbones.sam_reassociated import TwoWayTransformer, masks, normalise, per_head, tokens_and_keys
+from benchmarks.backbones.sam_reassociated import add_product, in_place, masks, normalise, per_head, tokens_and_keys
 
 
 @dataclass(frozen=True)
@@ -37,28 +37,48 @@ class FirstLayer:
     scores: Tensor
     values: Tensor
     wanted: Tensor
+    high: tuple[Tensor, Tensor] | None = None
 
 
-def decode_pairs(sam, image: FirstLayer, pairs: Tensor, tokens: slice, size: tuple[int, int]) -> Tensor:
-    """Low-resolution mask logits (B, T, 4, 4, h, w), as tiles, of candidates (B, K, 2) of pairs (redundant, effective).
+def decode_pairs(
+    decoder: nn.Module, image: FirstLayer, pairs: Tensor, tokens: slice, size: tuple[int, int], iou: bool = False
+) -> tuple[Tensor, Tensor | None]:
+    """Low-resolution mask logits (B, T, 4, 4, h, w), as tiles, of candidates (B, K, 2) of pairs (redundant, effective), and, if
+    asked, the predicted IoU (B, T) of each mask.
 
-    What `decode` gives for features that are replaced so, up to rounding; float32, without gradients. `size` is (h, w), `tokens`
-    which masks; candidates of fewer than K pairs are filled up with -1. Only for a decoder that `sam_reassociated.possible` allows.
+    What the library's decoder, SAM's or SAM 2's, gives for features that are replaced so, up to rounding; float32, without
+    gradients. `size` is (h, w), `tokens` which of the four masks; candidates of fewer than K pairs are filled up with -1. Only for
+    a decoder that `sam_reassociated.possible` allows.
     """
-    decoder, wanted = sam.mask_decoder, range(sam.mask_decoder.num_mask_tokens)[tokens]
+    wanted, first = range(decoder.num_mask_tokens)[tokens], len(_before(decoder))
+    rows = [first - 1] * iou + [first + k for k in wanted]  # the token of the predicted IoU stands before the masks'
     queries, keys = first_layer(decoder.transformer, image, pairs)
-    hidden, keys = tokens_and_keys(decoder.transformer, keys, image.position, image.prompt, [1 + k for k in wanted], queries)
-    filters = torch.stack([decoder.output_hypernetworks_mlps[k](hidden[:, row]) for row, k in enumerate(wanted)], dim=1)
-    return masks(decoder, keys, filters, *size)
+    hidden, keys = tokens_and_keys(decoder.transformer, keys, image.position, image.prompt, rows, queries)
+    filters = torch.stack([decoder.output_hypernetworks_mlps[k](hidden[:, iou + row]) for row, k in enumerate(wanted)], dim=1)
+    scores = decoder.iou_prediction_head(hidden[:, 0])[:, tokens] if iou else None
+    return masks(decoder, keys, filters, *size, image.high), scores
 
 
-def prepare(sam, features: Tensor, sparse: Tensor, dense: Tensor, position: Tensor) -> FirstLayer:
+def _before(decoder: nn.Module) -> Tensor:
+    """The learned tokens that stand before those of the masks: SAM 2.1 has one more, of whether there is an object at all."""
+    whether = [decoder.obj_score_token.weight] if getattr(decoder, "pred_obj_scores", False) else []
+    return torch.cat([*whether, decoder.iou_token.weight])
+
+
+def prepare(
+    decoder: nn.Module,
+    features: Tensor,
+    sparse: Tensor,
+    dense: Tensor,
+    position: Tensor,
+    high: tuple[Tensor, Tensor] | None = None,
+) -> FirstLayer:
     """What of the first layer all candidates on one image share.
 
-    features and position (C, h, w); sparse (1, P, C) and dense (1, C, h, w) prompt embeddings.
+    features and position (C, h, w); sparse (1, P, C) and dense (1, C, h, w) prompt embeddings; high: SAM 2's high-resolution maps
+    (1, C / 8, 4h, 4w) and (1, C / 4, 2h, 2w).
     """
-    decoder = sam.mask_decoder
-    prompt = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight, sparse[0]])[None]
+    prompt = torch.cat([_before(decoder), decoder.mask_tokens.weight, sparse[0]])[None]
     features, source, position = features.flatten(1), (features + dense[0]).flatten(1), position.flatten(1).contiguous()
     layer = decoder.transformer.layers[0]
     if layer.skip_first_layer_pe:
@@ -80,18 +100,17 @@ def prepare(sam, features: Tensor, sparse: Tensor, dense: Tensor, position: Tens
         asked @ placed,
         (look.v_proj.weight @ source).T.contiguous(),
         torch.addmm(told.q_proj.bias[:, None], told.q_proj.weight, placed),
+        in_place(high) if high else None,
     )
 
 
-def first_layer(transformer: TwoWayTransformer, image: FirstLayer, pairs: Tensor) -> tuple[Tensor, Tensor]:
+def first_layer(transformer: nn.Module, image: FirstLayer, pairs: Tensor) -> tuple[Tensor, Tensor]:
     """Prompt tokens (B, T, C) and image tokens (B, C, N) after the first layer, of candidates (B, K, 2), filled up with -1."""
     layer = transformer.layers[0]
     look, told = layer.cross_attn_token_to_image, layer.cross_attn_image_to_token
     heads, tokens, batch = look.num_heads, image.queries.shape[1], len(pairs)
     redundant, effective = pairs.clamp(min=0).unbind(-1)  # (B, K)
-    change = image.features[effective] - image.features[redundant]  # (B, K, N)
-    if (empty := pairs[..., 0] < 0).any():
-        change[empty] = 0
+    change = (image.features[effective] - image.features[redundant]) * (pairs[..., :1] >= 0)  # (B, K, N)
     share = _plus(image.scores, image.asked.T[redundant], change).softmax(-1)  # (B, hT, N)
     # Every head's attention over every head's values, of which its own are kept: one product, not one a head.
     crossed = (share.view(batch * heads * tokens, -1) @ image.values).view(batch, heads, tokens, heads, -1)
@@ -112,7 +131,7 @@ def first_layer(transformer: TwoWayTransformer, image: FirstLayer, pairs: Tensor
     share = scores.unflatten(1, (heads, tokens)).softmax(2).flatten(1, 2)
     given = per_head(told.v_proj(queries), told.out_proj.weight.unflatten(1, (heads, -1)).permute(1, 2, 0))
     given = given + told.out_proj.bias / heads  # the shares of a head sum to one, so this adds the bias once
-    keys = torch.baddbmm(image.source, given.transpose(1, 2), share)  # (B, C, N)
+    keys = add_product(image.source.repeat(batch, 1, 1), given.transpose(1, 2), share)  # (B, C, N)
     rows = redundant + len(image.source) * torch.arange(batch, device=pairs.device)[:, None]
     keys.view(-1, keys.shape[-1]).index_add_(0, rows.flatten(), change.flatten(0, 1))
     return queries, normalise(keys, layer.norm4, torch.empty_like(keys))

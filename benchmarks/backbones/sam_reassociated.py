@@ -17,18 +17,20 @@ done in place could not be differentiated.
 from __future__ import annotations
 
 import torch
-from segment_anything.modeling.common import LayerNorm2d
-from segment_anything.modeling.transformer import Attention, TwoWayAttentionBlock, TwoWayTransformer
 from torch import Tensor, nn
+
+# Where SAM and SAM 2 keep their decoder's layers, which compute the same. By name: importing sam2 sets up its configuration.
+_SAM, _SAM2 = "segment_anything.modeling.transformer", "sam2.modeling.sam.transformer"
+_NORM = ("segment_anything.modeling.common.LayerNorm2d", "sam2.modeling.sam2_utils.LayerNorm2d")
 
 
 def possible(decoder: nn.Module) -> bool:
     """True where every layer is the library's own: an adapter inside a layer would be left out without a word."""
     transformer = decoder.transformer
-    if type(transformer) is not TwoWayTransformer or _altered(decoder):
+    if not _is(transformer, "TwoWayTransformer") or _altered(decoder):
         return False
     for layer in transformer.layers:
-        if type(layer) is not TwoWayAttentionBlock or type(layer.norm4) is not nn.LayerNorm:
+        if not _is(layer, "TwoWayAttentionBlock") or type(layer.norm4) is not nn.LayerNorm:
             return False
         for attention in (layer.cross_attn_token_to_image, layer.cross_attn_image_to_token):
             if not _plain(attention):
@@ -38,15 +40,12 @@ def possible(decoder: nn.Module) -> bool:
     first, norm, gelu, second, last = decoder.output_upscaling
     squares = all(type(c) is nn.ConvTranspose2d and c.kernel_size == c.stride == (2, 2) for c in (first, second))
     return (
-        squares
-        and type(norm) is LayerNorm2d
-        and type(gelu) is type(last) is nn.GELU
-        and _plain(transformer.final_attn_token_to_image)
+        squares and _name(norm) in _NORM and type(gelu) is type(last) is nn.GELU and _plain(transformer.final_attn_token_to_image)
     )
 
 
 def tokens_and_keys(
-    transformer: TwoWayTransformer,
+    transformer: nn.Module,
     keys: Tensor,
     position: Tensor,
     prompt: Tensor,
@@ -81,8 +80,24 @@ def tokens_and_keys(
     return transformer.norm_final_attn(queries), keys
 
 
-def masks(decoder: nn.Module, keys: Tensor, filters: Tensor, height: int, width: int) -> Tensor:
-    """Logits of image tokens (B, C, h*w) under `filters` (B, M, C / 8): the upscaling and the last product.
+def in_place(high: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """SAM 2's high-resolution maps (1, C / 8, 4h, 4w) and (1, C / 4, 2h, 2w) as `masks` adds them: (4, 4 C / 8, h w) and
+    (4 C / 4, h w), the sub-pixels in its order; the second without its mean over channels, which the norm takes away."""
+    fine, coarse = (part[0] for part in high)
+    coarse = coarse - coarse.mean(0)
+    coarse = coarse.unflatten(-2, (-1, 2)).unflatten(-1, (-1, 2))  # (c, h, y, w, x)
+    fine = fine.unflatten(-2, (-1, 2, 2)).unflatten(-1, (-1, 2, 2))  # (c, h, y, y', w, x, x')
+    return (
+        fine.permute(2, 5, 0, 3, 6, 1, 4).flatten(0, 1).flatten(-2).flatten(1, 3).contiguous(),
+        coarse.permute(2, 4, 0, 1, 3).flatten(0, 2).flatten(-2).contiguous(),
+    )
+
+
+def masks(
+    decoder: nn.Module, keys: Tensor, filters: Tensor, height: int, width: int, high: tuple[Tensor, Tensor] | None = None
+) -> Tensor:
+    """Logits of image tokens (B, C, h*w) under `filters` (B, M, C / 8): the upscaling and the last product. `high`: what SAM 2
+    adds to the upscaled maps, see `in_place`.
 
     They come as tiles (B, M, 4, 4, h, w): see `benchmarks.backbones.upsampled`.
     """
@@ -91,18 +106,21 @@ def masks(decoder: nn.Module, keys: Tensor, filters: Tensor, height: int, width:
     # The norm that follows subtracts the mean over the channels of a sub-pixel: done on the weights, it costs nothing.
     weight, bias = first.weight - first.weight.mean(1, keepdim=True), first.bias - first.bias.mean()
     x = _stride_two(weight.permute(2, 3, 1, 0), bias.repeat(4), keys)  # (B, 4 C / 4, N): the sub-pixels one after the other
+    x = x if high is None else x.add_(high[1])
     x = x.view(4 * batch, -1, x.shape[-1]).float()  # a norm is never taken in half precision
     # The upscaled maps are the largest tensors here: what can be done in place costs no fresh memory.
     x.mul_(_scale(x, norm.eps, torch.empty_like(x))).mul_(norm.weight[:, None]).add_(norm.bias[:, None])
     x = torch.ops.aten.gelu_(x, approximate=gelu.approximate)
     x = _stride_two(second.weight.permute(1, 2, 3, 0), second.bias.repeat_interleave(4), x)  # (4 B, C / 8 4, N): channel first
+    if high is not None:
+        x.view(batch, 4, *x.shape[1:]).add_(high[0])
     x = torch.ops.aten.gelu_(x, approximate=last.approximate).view(batch, 4, filters.shape[-1], -1)
     logits = filters[:, None] @ x  # (B, 4, M, 4 N)
     split = logits.view(batch, 2, 2, -1, 2, 2, height, width)  # both sub-pixels (y, x), then row, column
     return split.permute(0, 3, 1, 4, 2, 5, 6, 7).reshape(batch, -1, 4, 4, height, width)
 
 
-def _to_image(attention: Attention, queries: Tensor, placed: Tensor, keys: Tensor) -> Tensor:
+def _to_image(attention: nn.Module, queries: Tensor, placed: Tensor, keys: Tensor) -> Tensor:
     """Tokens (B, T, C) attend to image tokens (B, C, N); `placed` are those with their position, `keys` without."""
     heads = attention.num_heads
     q = attention.q_proj(queries)
@@ -114,7 +132,7 @@ def _to_image(attention: Attention, queries: Tensor, placed: Tensor, keys: Tenso
     return attention.out_proj(values + attention.v_proj.bias)
 
 
-def _to_tokens(attention: Attention, placed: Tensor, tokens: Tensor, values: Tensor, keys: Tensor) -> Tensor:
+def _to_tokens(attention: nn.Module, placed: Tensor, tokens: Tensor, values: Tensor, keys: Tensor) -> Tensor:
     """`keys` plus what image tokens (B, C, N) take from the prompt tokens (B, T, C), in place: the sum, not normalised."""
     heads, count = attention.num_heads, tokens.shape[1]
     k = attention.k_proj(tokens)
@@ -125,8 +143,13 @@ def _to_tokens(attention: Attention, placed: Tensor, tokens: Tensor, values: Ten
     share = scores.unflatten(1, (heads, count)).softmax(2).flatten(1, 2)
     given = per_head(attention.v_proj(values), attention.out_proj.weight.unflatten(1, (heads, -1)).permute(1, 2, 0))
     given = given + attention.out_proj.bias / heads  # the shares of a head sum to one, so this adds the bias once
-    # In place, which autocast does not reach: the dtypes are made equal by hand.
-    return keys.baddbmm_(given.transpose(1, 2).to(keys.dtype), share.to(keys.dtype))
+    return add_product(keys, given.transpose(1, 2), share)
+
+
+def add_product(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """x (B, C, N), float32, plus the product of a (B, C, T) and b (B, T, N), in place. Autocast does not reach what is done in place:
+    under it the product is made in half precision and added in float32."""
+    return x.add_(a @ b) if torch.is_autocast_enabled(x.device.type) else x.baddbmm_(a, b)
 
 
 def normalise(x: Tensor, norm: nn.LayerNorm, scratch: Tensor) -> Tensor:
@@ -155,7 +178,15 @@ def _stride_two(weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
 
 def _plain(attention: nn.Module) -> bool:
     layers = (attention.q_proj, attention.k_proj, attention.v_proj, attention.out_proj)
-    return type(attention) is Attention and all(type(x) is nn.Linear and x.bias is not None for x in layers)
+    return _is(attention, "Attention") and all(type(x) is nn.Linear and x.bias is not None for x in layers)
+
+
+def _is(layer: nn.Module, name: str) -> bool:
+    return _name(layer) in (f"{_SAM}.{name}", f"{_SAM2}.{name}")
+
+
+def _name(layer: nn.Module) -> str:
+    return f"{type(layer).__module__}.{type(layer).__qualname__}"
 
 
 def _altered(decoder: nn.Module) -> bool:

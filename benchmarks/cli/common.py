@@ -26,6 +26,12 @@ def add_flags(p) -> None:
         "--activation-checkpointing", action="store_true", help="train in less memory: compute the encoder's blocks twice"
     )
     p.add_argument("--loaders", type=int, default=0, metavar="N", help="processes that read training images ahead (default: 0)")
+    p.add_argument(
+        "--no-shortcuts",
+        action="store_true",
+        help="score by the library's own decoder on features replaced in full: slow, for checks",
+    )
+    p.add_argument("--compile", action="store_true", help="compile the search's decoder (torch.compile; CUDA graphs on a GPU)")
     p.add_argument("--threads", type=int, help="default: the cores that nobody else keeps busy")
     p.add_argument("--offline", action="store_true", help="let no library reach for the network")
     p.add_argument("--force", action="store_true", help="do every stage again, kept or not")
@@ -76,6 +82,12 @@ def folders(args, plans: list) -> tuple[Path, Path, Path]:
         raise UsageError("--verified wants a clean git checkout; commit your changes first")
     tier = results / ("verified" if args.verified else "community")
     return results, tier, args.leaderboard or results.parent / "leaderboard"
+
+
+def decoding(args):
+    from benchmarks.options import Decoding
+
+    return Decoding(shortcuts=not args.no_shortcuts, compiled=args.compile)
 
 
 def part(text: str) -> tuple[int, int]:

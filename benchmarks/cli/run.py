@@ -60,7 +60,7 @@ def call(args) -> int:
     common.prepare(args)
     request = Request(
         args.task, args.method, args.protocol, args.dataset, args.backbone, args.limit, args.device, args.precision,
-        common.options(args), strategy=args.strategy,
+        common.options(args), strategy=args.strategy, decoding=common.decoding(args),
     )  # fmt: skip
     first = plan(request, 0)
     log.info("%s", common.first_line(first))

@@ -96,7 +96,16 @@ def _plans(args) -> tuple[list, list[str]]:
     for task in tasks:
         for method in methods:
             request = Request(
-                task, method, args.protocol, None, None, args.limit, args.device, args.precision, common.options(args)
+                task,
+                method,
+                args.protocol,
+                None,
+                None,
+                args.limit,
+                args.device,
+                args.precision,
+                common.options(args),
+                decoding=common.decoding(args),
             )
             try:
                 first = plan(request, 0)
