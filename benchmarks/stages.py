@@ -16,8 +16,10 @@ from benchmarks.backbones.anatomy import encoder_names
 from benchmarks.backbones.model import Encoded, Model
 from benchmarks.catalog import METHODS, SEGMENTATION, SWAP
 from benchmarks.cost import measured
+from benchmarks.device import synchronise
 from benchmarks.encoded_cache import EncodedCache
 from benchmarks.errors import MissingData, RunFailed
+from benchmarks.files import write_atomically
 from benchmarks.methods import Attachment, freeze, trainable
 from benchmarks.metrics.names import finish
 from benchmarks.parallel import each
@@ -26,7 +28,9 @@ from benchmarks.progress import progress, progress_by_stage
 from benchmarks.records import ScreenedPair, Search, Stage
 from benchmarks.train import train
 from benchmarks.train_state import TrainState
-from chanswap import CacheError, Scorer, Swap, random_swap, search, search_part
+from chanswap import CacheError, Scorer, Swap, fastest_batch, random_swap, search, search_part
+from chanswap.scoring import BLOCK
+from chanswap.screening import every_pair
 
 log = logging.getLogger("benchmarks")
 TEST_BATCH = 8  # images that are evaluated together
@@ -257,7 +261,24 @@ class Workbench:
         cache, samples = self.features()
         model = self.adapted()
         items = [model.item(sample, cache[k][1]) for k, sample in enumerate(samples)]
-        return model.scorer(cache.sites, items, self.workers), model.objective
+        scorer = model.scorer(cache.sites, items, self.workers)
+        if (
+            self.plan.device != "cpu"
+        ):  # there the model's own batch is the best that was measured, and results repeat to the digit
+            scorer = replace(scorer, batch=self._batch(scorer))
+        return scorer, model.objective
+
+    def _batch(self, scorer: Scorer) -> int:
+        """How many versions the search scores at a time: found once, and kept beside its journal for whoever goes on with it."""
+        path = self._how()["journal"].with_name("batch")
+        try:
+            return max(1, int(path.read_text()))
+        except (FileNotFoundError, ValueError):
+            size = fastest_batch(
+                scorer, every_pair(scorer.channels)[: 2 * BLOCK, None], wait=lambda: synchronise(self.plan.device)
+            )
+            write_atomically(path, f"{size}\n")
+            return size
 
     def _how(self) -> dict:
         p, job = self.plan, self.plan.jobs["search"]

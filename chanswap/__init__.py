@@ -27,6 +27,7 @@ _HOME = {
     "Scorer": "scoring",
     "score": "scoring",
     "score_one_by_one": "scoring",
+    "fastest_batch": "batching",
     "Journal": "journal",
     "Screen": "screening",
     "exhaustive": "screening",

@@ -80,10 +80,11 @@ def score(
     part: tuple[int, int] = (0, 1),
     journal: Journal | None = None,
     progress: Progress | None = None,
+    halve: bool = True,
 ) -> Tensor:
     """Scores (images, P), float32, of candidates given as swaps or as a tensor (P, K, 2) of pairs; on some images alone where
     their numbers are given, in that order. `part` (i, n) takes only every n-th block from the i-th on (0-based): the share of one
-    of n workers. What is left to the others is NaN.
+    of n workers. What is left to the others is NaN. Without `halve`, a batch that does not fit in memory is raised, not made smaller.
 
     With a journal, blocks that it holds are not scored again. Batches never cross a block, so the numbers do not depend on
     where an earlier call was stopped. Raises what `evaluate` raises; ValueError if it
@@ -110,7 +111,7 @@ def score(
     if progress:
         progress(done, total)
     try:
-        for image, start, scores in _run(scorer, candidates, todo):
+        for image, start, scores in _run(scorer, candidates, todo, halve):
             table[rows[image], start : start + len(scores)] = scores
             done += len(scores)
             if journal:
@@ -136,7 +137,7 @@ def score_one_by_one(scorer: Scorer, candidates: Iterable[Swap], images: Iterabl
     return table
 
 
-def _block(scorer: Scorer, candidates: Tensor, image: int, start: int, stop: Event | None = None) -> Tensor:
+def _block(scorer: Scorer, candidates: Tensor, image: int, start: int, halve: bool, stop: Event | None = None) -> Tensor:
     """Scores of one block. Runs in a worker thread, and gives up between two batches once `stop` is set."""
     wanted = candidates[start : start + BLOCK].to(scorer.device)
     batch, parts, position = scorer.batch, [], 0
@@ -146,7 +147,7 @@ def _block(scorer: Scorer, candidates: Tensor, image: int, start: int, stop: Eve
             try:
                 scores = scorer.evaluate_pairs(some, image) if scorer.evaluate_pairs else _materialised(scorer, some, image)
             except torch.OutOfMemoryError:
-                if batch == 1:
+                if batch == 1 or not halve:
                     raise
                 batch = batch // 2
                 continue
@@ -168,11 +169,11 @@ def _materialised(scorer: Scorer, candidates: Tensor, image: int) -> Tensor:
     return scorer.evaluate(features.index_select(0, index.flatten()).view(*index.shape, *features.shape[1:]), image)
 
 
-def _run(scorer: Scorer, candidates: Tensor, todo: list[tuple[int, int]]):
+def _run(scorer: Scorer, candidates: Tensor, todo: list[tuple[int, int]], halve: bool):
     """Yield (image, start, scores) as blocks end."""
     if scorer.workers <= 1:
         for image, start in todo:
-            yield image, start, _block(scorer, candidates, image, start)
+            yield image, start, _block(scorer, candidates, image, start, halve)
         return
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # new threads start with this figure
@@ -182,7 +183,7 @@ def _run(scorer: Scorer, candidates: Tensor, todo: list[tuple[int, int]]):
     try:
         while True:
             for image, start in islice(waiting, 2 * scorer.workers - len(running)):
-                running[pool.submit(_block, scorer, candidates, image, start, stop)] = (image, start)
+                running[pool.submit(_block, scorer, candidates, image, start, halve, stop)] = (image, start)
             if not running:
                 return
             ended, _ = wait(running, return_when=FIRST_COMPLETED)
