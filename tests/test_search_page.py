@@ -23,7 +23,7 @@ ENVIRONMENT = {
 }  # fmt: skip
 
 
-def record(**changes) -> SearchRecord:
+def record(seeds=(0, 1), **changes) -> SearchRecord:
     draw = np.random.default_rng(0)
     base = draw.uniform(0.4, 0.9, 40).round(6)
 
@@ -34,7 +34,7 @@ def record(**changes) -> SearchRecord:
             base_score=0.6, search_gain=2 * gain, scores=scores,
         )  # fmt: skip
 
-    made = [trial("exhaustive", s, 0.01, 200_000) for s in (0, 1)] + [trial("greedy", s, 0.03, 5_000) for s in (0, 1)]
+    made = [trial("exhaustive", s, 0.01, 200_000) for s in seeds] + [trial("greedy", s, 0.03, 5_000) for s in seeds]
     made.append(trial("greedy", 0, 0.02, 6_000, images=200))
     value = dict(
         task="camo", dataset="camo-mini", backbone="sam-mini", protocol="mini-v1", protocol_hash="ab" * 32, metric="miou",
@@ -56,6 +56,23 @@ def test_every_cell_comes_from_the_record():
     shown = f"{100 * lost.value:+.2f} ({100 * lost.low:+.2f} to {100 * lost.high:+.2f})"
     assert row["regret, points (95 %)"] == shown + (" tie" if lost.tie else "")
     assert frame.iloc[0]["regret, points (95 %)"] == "" and float(frame.iloc[2]["regret, points (95 %)"].split()[0]) < 0
+
+
+def test_a_cheap_strategy_is_called_better_only_on_two_datasets_with_an_interval_above_zero():
+    four = (0, 1, 2, 3)
+    one = record(four)
+    theirs, ours = ([t.scores for t in one.trials if t.strategy == s and t.images == 50] for s in ("exhaustive", "greedy"))
+    won = paired(ours, theirs)
+    assert won.low > 0
+    few = search_page.better([one])
+    assert few.caption.endswith("No strategy is better than the paper's procedure on two datasets with an interval above zero.")
+    cell = f"{100 * won.value:+.2f} ({100 * won.low:+.2f} to {100 * won.high:+.2f}), at 2.5 %"
+    assert few.frame.set_index("strategy").loc["greedy", "camo-mini"] == cell
+    two = search_page.better([one, record(four, dataset="medical-mini")])
+    assert "above zero: greedy" in two.caption
+    dear = [t.model_dump() | ({"evaluations": 11_000} if t.strategy == "greedy" else {}) for t in one.trials]
+    spent = search_page.better([one, record(four, dataset="medical-mini", trials=dear)])
+    assert spent.frame.set_index("strategy").loc["greedy", "medical-mini"] == "spends more" and "No strategy" in spent.caption
 
 
 def test_the_page_is_built_checked_and_taken_away(tmp_path):
