@@ -70,7 +70,7 @@ def test_a_cheap_strategy_is_called_better_only_on_two_datasets_with_an_interval
     assert few.frame.set_index("strategy").loc["greedy", "camo-mini"] == cell
     two = search_page.better([one, record(four, dataset="medical-mini")])
     assert "above zero: greedy" in two.caption
-    dear = [t.model_dump() | ({"evaluations": 11_000} if t.strategy == "greedy" else {}) for t in one.trials]
+    dear = [t.model_dump() | ({"evaluations": 11_000} if t.name == "greedy, 50 images" else {}) for t in one.trials]
     spent = search_page.better([one, record(four, dataset="medical-mini", trials=dear)])
     assert spent.frame.set_index("strategy").loc["greedy", "medical-mini"] == "spends more" and "No strategy" in spent.caption
 
