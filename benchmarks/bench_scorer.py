@@ -177,9 +177,9 @@ class _Bench:
         model = self.model("float32")
         with torch.inference_mode():
             if random:  # the encoder's time is not what is measured, and ViT-B's is ten seconds an image on a CPU
-                encoded = model.encode(model.pixels(samples[0].image)[None])
                 self.features = list(torch.randn(count, backbone.channels, backbone.grid, backbone.grid))
-                rest = [encoded.of(0)[1]] * count
+                others = () if backbone.family == "sam" else model.encode(model.pixels(samples[0].image)[None]).of(0)[1]
+                rest = [others] * count  # a SAM 2's high-resolution maps have shapes of their own
             else:
                 parts = [model.encode(model.pixels(s.image)[None]).of(0) for s in samples]
                 self.features, rest = [site.cpu() for site, _ in parts], [others for _, others in parts]
