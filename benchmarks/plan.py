@@ -93,11 +93,8 @@ class Plan:
     @property
     def file_name(self) -> str:
         """Of the record: readable, and different for every spec, protocol version and kind of device."""
-        made_of = [self.spec.model_dump(), self.protocol.hash, self.weights, self.data, self.device.split(":")[0]]
-        altered = self.method != "base" and self.options.arithmetic != Options().arithmetic
-        made_of += [self.options.arithmetic] if altered else []
-        short = hash_of(made_of)[:8]
-        return f"{self.protocol.name}/{self.dataset.name}/{self.method_name}-{self.backbone.name}-seed{self.seed}-{short}.json"
+        kind = self.device.split(":")[0]
+        return file_name(self.spec, self.protocol.hash, self.weights, self.data, kind, self.options)
 
     @property
     def command(self) -> str:
@@ -116,6 +113,14 @@ class Plan:
 
     def done(self, name: str) -> bool:
         return store.kept(self.jobs[name]) is not None
+
+
+def file_name(spec: Spec, protocol_hash: str, weights: str, images: str, kind: str, options: Options) -> str:
+    """A record's place below its tier's folder; `kind` of device is cpu, cuda or mps."""
+    made_of = [spec.model_dump(), protocol_hash, weights, images, kind]
+    altered = spec.method.removesuffix(SWAP) != "base" and options.arithmetic != Options().arithmetic
+    short = hash_of(made_of + ([options.arithmetic] if altered else []))[:8]
+    return f"{spec.protocol}/{spec.dataset}/{spec.method}-{spec.backbone}-seed{spec.seed}-{short}.json"
 
 
 def choose_protocol(task: Task, named: str, dataset: str | None, backbone: str | None) -> tuple[Protocol, str]:

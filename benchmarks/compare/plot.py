@@ -129,7 +129,7 @@ def _sorted(row: Row, shown) -> str:
 
 def _scatter(row: Row, shown) -> str:
     """Every image's two scores; above the diagonal a is higher."""
-    left, right, top, bottom = 40, 40 + PANEL - 40, 6, PANEL - 34
+    left, right, top, bottom = 40, 40 + PANEL - 40, 14, PANEL - 34
     a, b = row.scores * shown.scale
     low, high = float(min(a.min(), b.min())), float(max(a.max(), b.max()))
     high = high if high > low else low + 1.0
@@ -154,5 +154,5 @@ def _scatter(row: Row, shown) -> str:
                 f'<path d="{dots}" stroke="{colour}" stroke-width="2.6" stroke-linecap="round" stroke-opacity="0.7" fill="none"/>'
             )
     parts.append(_text((left + right) / 2, bottom + 26, _cut(f"x: {row.pair.b.label}", 26), "middle"))
-    parts.append(_text(left + 6, top + 8, _cut(f"y: {row.pair.a.label}", 26)))
+    parts.append(_text(left, top - 6, _cut(f"y: {row.pair.a.label}", 26)))
     return "".join(parts)
