@@ -18,7 +18,7 @@ NARROW = "--task, --dataset, --backbone, --protocol or --tier"
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which boards count, as the flags say; None is any."""
+    """Which boards count, as the flags say; None is any. The tier is that of names: a file is where it is."""
 
     task: str | None = None
     dataset: str | None = None
@@ -26,8 +26,9 @@ class Wanted:
     protocol: str | None = None
     tier: str | None = None
 
-    def takes(self, board: Board) -> bool:
-        return all(value is None or getattr(board, name) == value for name, value in vars(self).items())
+    def takes(self, board: Board, files: bool = False) -> bool:
+        fields = {name: value for name, value in vars(self).items() if value is not None and not (files and name == "tier")}
+        return all(getattr(board, name) == value for name, value in fields.items())
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,11 @@ def _from_files(word: str, path: Path, evaluation: str | None, wanted: Wanted) -
     groups = {board: records for board, records in groups.items() if any(r.evaluation(name) for r in records)}
     if not groups:
         raise UsageError(f"{plain(word)} holds no evaluation named {plain(name)}; a record's own are listed by: show FILE")
-    left = [Side(word, name, board, tuple(records), files=True) for board, records in groups.items() if wanted.takes(board)]
+    left = [
+        Side(word, name, board, tuple(records), files=True)
+        for board, records in groups.items()
+        if wanted.takes(board, files=True)
+    ]
     if not left:
         raise UsageError(f"{plain(word)} is of {some(map(_named, groups), 4)}, which the flags leave out; drop a flag")
     # Two runs of one specification in a folder would count as one seed.

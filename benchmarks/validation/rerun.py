@@ -114,7 +114,7 @@ def _platform(a: Record, b: Record) -> list[str]:
     found = ["device"] if (one.device, one.platform) != (other.device, other.platform) else []
     if a.code != b.code:
         changed = [n for n in other.packages if one.packages.get(n) != other.packages[n]]
-        found.append("code" if not changed else f"versions of {', '.join(changed)}")
+        found.append("code" + (f" or versions of {', '.join(changed)}" if changed else ""))
     return found
 
 
