@@ -94,13 +94,11 @@ class Plan:
 
     @property
     def file_name(self) -> str:
-        """Of the record: readable, and different for every spec, protocol version and kind of device."""
-        made_of = [self.spec.model_dump(), self.protocol.hash, self.weights, self.data, self.device.split(":")[0]]
-        altered = self.method != "base" and self.options.arithmetic != Options().arithmetic
-        made_of += [self.options.arithmetic] if altered else []
-        made_of += [self.decoding.altered] if self.decoding.altered else []
-        short = hash_of(made_of)[:8]
-        return f"{self.protocol.name}/{self.dataset.name}/{self.method_name}-{self.backbone.name}-seed{self.seed}-{short}.json"
+        """Of the record: readable, and different for every spec, protocol version, kind of device and code of a method from outside."""
+        kind = self.device.split(":")[0]
+        made_of = self.protocol.hash, self.weights, self.data, kind
+        origin = (self.origin.shown, self.origin.sha256) if self.origin else None
+        return file_name(self.spec, *made_of, self.options, self.decoding, origin)
 
     @property
     def command(self) -> str:
@@ -120,6 +118,28 @@ class Plan:
 
     def done(self, name: str) -> bool:
         return store.kept(self.jobs[name]) is not None
+
+
+def file_name(
+    spec: Spec,
+    protocol_hash: str,
+    weights: str,
+    images: str,
+    kind: str,
+    options: Options,
+    decoding: Decoding,
+    origin: tuple[str, str] | None,
+) -> str:
+    """A record's place below its tier's folder; `kind` of device is cpu, cuda or mps, `origin` place and sha256 of a method from
+    outside."""
+    made_of = [spec.model_dump(), protocol_hash, weights, images, kind]
+    altered = spec.method.removesuffix(SWAP) != "base" and options.arithmetic != Options().arithmetic
+    made_of += [options.arithmetic] if altered else []
+    made_of += [decoding.altered] if decoding.altered else []
+    # Two files may name their methods alike, and one file changes: neither run replaces the other's record.
+    made_of += [list(origin)] if origin else []
+    short = hash_of(made_of)[:8]
+    return f"{spec.protocol}/{spec.dataset}/{spec.method}-{spec.backbone}-seed{spec.seed}-{short}.json"
 
 
 def choose_protocol(task: Task, named: str, dataset: str | None, backbone: str | None) -> tuple[Protocol, str]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
 from benchmarks.errors import InvalidRecord
 from benchmarks.files import write_atomically
@@ -19,6 +20,8 @@ from benchmarks.metrics.names import METRICS
 
 SCHEMA_VERSION = 1
 M = TypeVar("M", bound=BaseModel)
+ALTERED = "the file was changed after it was written; take it from where it was made, or run again"
+_ALL = "every fault is asked for"
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -166,50 +169,64 @@ class Record(_Part):
     environment: Environment
     started: str
     command: str
+    digest: str | None = Field(
+        None, description="sha256 of all the rest, written with the file: an edit by accident is noticed; anyone can make it anew"
+    )
 
     @model_validator(mode="after")
-    def _consistent(self) -> Record:
-        names = [e.name for e in self.evaluations]
-        if len(set(names)) != len(names):
-            raise ValueError("two evaluations have the same name")
-        if len(set(self.images)) != len(self.images):
-            raise ValueError("a test image is listed twice")
-        for e in self.evaluations:
-            for metric, scores in e.scores.items():
-                if len(scores) != len(self.images):
-                    raise ValueError(f"{e.name}: {len(scores)} {metric} scores for {len(self.images)} images")
-            for metric, shown in e.metrics.items():
-                if not e.scores.get(metric) or abs(shown.value - _mean(e.scores[metric])) > 1e-9:
-                    raise ValueError(f"{e.name}: {metric} is not the mean of its scores")
-                if shown.low > shown.high:
-                    raise ValueError(f"{e.name}: the interval of {metric} is upside down")
-        for c in self.comparisons:
-            a, b = self.evaluation(c.a), self.evaluation(c.b)
-            if a is None or b is None:
-                raise ValueError(f"a comparison of {c.a} and {c.b}, which were not both evaluated")
-            if not abs(c.difference - (_mean(a.scores.get(c.metric)) - _mean(b.scores.get(c.metric)))) <= 1e-9:  # NaN too
-                raise ValueError(f"the difference of {c.a} and {c.b} is not that of their scores")
-            if c.low > c.high:
-                raise ValueError(f"the interval of {c.a} and {c.b} is upside down")
-            swapped = self.search and self.spec.method == c.a and c.a == f"{c.b}+swap"
-            swapped = swapped and c.metric == self.protocol.get("metric", c.metric) and self.search.test_gain is not None
-            sign = METRICS[c.metric].sign if c.metric in METRICS else 1
-            if swapped and abs(self.search.test_gain - sign * c.difference) > 1e-9:
-                raise ValueError(f"the search's test gain is not the difference of {c.a} and {c.b}")
-        if self.status == "done" and not self.evaluations:
-            raise ValueError("a finished record without evaluations")
-        if self.search and set(self.search.images) & set(self.images):
-            raise ValueError("search and test images overlap")
-        if self.status == "failed" and not self.error:
-            raise ValueError("a failed record without its error")
-        if hash_of(self.spec.model_dump()) != self.spec_hash:
-            raise ValueError("spec_hash does not belong to the spec")
-        if hash_of(self.protocol) != self.protocol_hash:
-            raise ValueError("protocol_hash does not belong to the protocol")
+    def _consistent(self, info: ValidationInfo) -> Record:
+        if not (info.context or {}).get(_ALL):  # who wants every fault asks for them one by one
+            for fault in inconsistencies(self):
+                raise ValueError(fault)
         return self
 
     def evaluation(self, name: str) -> Evaluation | None:
         return next((e for e in self.evaluations if e.name == name), None)
+
+
+def inconsistencies(record: Record) -> Iterator[str]:
+    """What in a record does not go together, a line each: all that can be said without recomputing an interval."""
+    names = [e.name for e in record.evaluations]
+    if len(set(names)) != len(names):
+        yield "two evaluations have the same name"
+    if len(set(record.images)) != len(record.images):
+        yield "a test image is listed twice"
+    for e in record.evaluations:
+        for metric, scores in e.scores.items():
+            if len(scores) != len(record.images):
+                yield f"{e.name}: {len(scores)} {metric} scores for {len(record.images)} images"
+        for metric, shown in e.metrics.items():
+            if not e.scores.get(metric) or abs(shown.value - _mean(e.scores[metric])) > 1e-9:
+                yield f"{e.name}: {metric} is not the mean of its scores"
+            if shown.low > shown.high:
+                yield f"{e.name}: the interval of {metric} is upside down"
+    for c in record.comparisons:
+        yield from _of_comparison(record, c)
+    if record.status == "done" and not record.evaluations:
+        yield "a finished record without evaluations"
+    if record.search and set(record.search.images) & set(record.images):
+        yield "search and test images overlap"
+    if record.status == "failed" and not record.error:
+        yield "a failed record without its error"
+    if hash_of(record.spec.model_dump()) != record.spec_hash:
+        yield "spec_hash does not belong to the spec"
+    if hash_of(record.protocol) != record.protocol_hash:
+        yield "protocol_hash does not belong to the protocol"
+
+
+def _of_comparison(record: Record, c: Comparison) -> Iterator[str]:
+    a, b = record.evaluation(c.a), record.evaluation(c.b)
+    if a is None or b is None:
+        yield f"a comparison of {c.a} and {c.b}, which were not both evaluated"
+    elif not abs(c.difference - (_mean(a.scores.get(c.metric)) - _mean(b.scores.get(c.metric)))) <= 1e-9:  # NaN too
+        yield f"the difference of {c.a} and {c.b} is not that of their scores"
+    if c.low > c.high:
+        yield f"the interval of {c.a} and {c.b} is upside down"
+    swapped = record.search and record.spec.method == c.a and c.a == f"{c.b}+swap"
+    swapped = swapped and c.metric == record.protocol.get("metric", c.metric) and record.search.test_gain is not None
+    sign = METRICS[c.metric].sign if c.metric in METRICS else 1
+    if swapped and abs(record.search.test_gain - sign * c.difference) > 1e-9:
+        yield f"the search's test gain is not the difference of {c.a} and {c.b}"
 
 
 def hash_of(value: Any) -> str:
@@ -221,9 +238,15 @@ def _mean(scores: list[float] | None) -> float:
     return sum(scores) / len(scores) if scores else float("nan")
 
 
+def digest_of(raw: dict[str, Any]) -> str:
+    """The digest of a record as it stands in its file, of all fields but `digest`. Raises ValueError for NaN."""
+    return hash_of({name: value for name, value in raw.items() if name != "digest"})
+
+
 def dump(record: Record) -> str:
-    """A record as it is stored: indented, each list of plain values on one line so that a diff can be read."""
-    text = json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=False)
+    """A record as it is stored, with its digest: indented, each list of plain values on one line so that a diff can be read."""
+    raw = record.model_dump(mode="json")
+    text = json.dumps(raw | {"digest": digest_of(raw)}, indent=1, ensure_ascii=False)
     # JSON strings hold no raw line break, so a bracket followed by one is always a list's.
     flat = re.sub(r"\[\n\s+([^\[\]{}]*?)\n\s*\]", lambda m: "[" + re.sub(r"\n\s+", " ", m[1]) + "]", text)
     return flat + "\n"
@@ -236,7 +259,30 @@ def write(record: Record, path: Path) -> None:
 
 def read(path: Path) -> Record:
     """Read and check a record. Raises InvalidRecord, one line that names the file and the first fault."""
-    return read_as(Record, path)
+    record = read_as(Record, path)
+    if record.digest is not None and record.digest != digest_of(json.loads(Path(path).read_bytes())):
+        raise InvalidRecord(f"{path}: digest: {ALTERED}")
+    return record
+
+
+def faults(content: bytes) -> tuple[Record | None, list[tuple[str, str]]]:
+    """Every fault of a record file at once, as (where, what), and the record itself where its fields at least are of the right
+    kinds: it may then still contradict itself."""
+    try:
+        record = Record.model_validate_json(content, context={_ALL: True})
+    except ValidationError as error:
+        return None, [(".".join(str(x) for x in e["loc"]) or "record", e["msg"]) for e in error.errors()]
+    found = [("record", text) for text in _until_broken(record)]
+    if record.digest is not None and record.digest != digest_of(json.loads(content)):
+        found.append(("digest", ALTERED))
+    return record, found
+
+
+def _until_broken(record: Record) -> Iterator[str]:
+    try:
+        yield from inconsistencies(record)
+    except ValueError as error:  # a protocol that is no JSON has no hash
+        yield str(error)
 
 
 def read_as(model: type[M], path: Path, cure: str = "") -> M:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.metrics.intervals import Estimate, bootstrap, paired
+from benchmarks.metrics.intervals import Estimate, bootstrap, holm, paired, resampled_means, two_sided
 
 
 def test_about_95_percent_of_intervals_contain_the_truth():
@@ -114,3 +114,89 @@ def test_kept_resamplings_change_no_interval(monkeypatch):
     kept = [bootstrap(table), bootstrap(table), bootstrap(table[:2])]
     monkeypatch.setattr(intervals, "_KEPT", 0)
     assert [bootstrap(table), bootstrap(table), bootstrap(table[:2])] == kept
+
+
+# (seeds, images), and the standard deviations of seeds, images and residuals: one or the other leads, or both.
+LAYOUTS = [
+    (1, 200, 0, 1, 0),
+    (3, 100, 0, 1, 0),
+    (3, 100, 0.1, 1, 0.5),
+    (3, 100, 1, 1, 1),
+    (3, 100, 1, 0, 0.1),
+    (3, 100, 0, 0, 1),
+    (5, 60, 0.3, 1, 1),
+]
+
+
+def _drawn(rng, layout, mean=0.0) -> np.ndarray:
+    seeds, images, of_seeds, of_images, of_residuals = layout
+    table = mean + rng.normal(0, of_seeds, (seeds, 1)) + rng.normal(0, of_images, images)
+    return table + rng.normal(0, of_residuals, (seeds, images))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_test_errs_no_more_often_than_it_says(layout):
+    rng, runs = np.random.default_rng(11), 1_500
+    ps = np.array([two_sided(_drawn(rng, layout)) for _ in range(runs)])
+    for level in (0.05, 0.01, 0.002):  # the last is where a correction for 25 comparisons looks
+        assert (ps <= level).mean() <= level + 3 * np.sqrt(level * (1 - level) / runs)
+    if layout[0] == 1 or layout == LAYOUTS[1]:  # exact where one sample alone varies
+        assert (ps <= 0.05).mean() >= 0.05 - 3 * np.sqrt(0.05 * 0.95 / runs)
+
+
+def test_the_bootstraps_p_would_not_do_for_many_comparisons():
+    """Three seeds that differ: what 10,000 draws never cross is by no means sure."""
+    rng = np.random.default_rng(12)
+    tables = [_drawn(rng, (3, 50, 1, 0, 0.1)) for _ in range(300)]
+    assert np.mean([bootstrap(t, draws=2_000).p <= 0.002 for t in tables]) > 0.02
+    assert np.mean([two_sided(t) <= 0.002 for t in tables]) < 0.01
+
+
+def test_the_test_has_power():
+    rng = np.random.default_rng(13)
+    one = (1, 200, 0, 1, 0)
+    shown = np.mean([two_sided(_drawn(rng, one, 0.2)) <= 0.05 for _ in range(1_000)])
+    assert shown == pytest.approx(stats.nct.sf(stats.t.ppf(0.975, 199), 199, 0.2 * 200**0.5), abs=0.04)  # theory: 80.4 %
+    three = [np.mean([two_sided(_drawn(rng, (3, 200, 0.02, 1, 0.3), m)) <= 0.05 for _ in range(400)]) for m in (0.0, 0.15, 0.3)]
+    assert three[0] <= 0.08 and 0.3 <= three[1] <= 0.6 and three[2] >= 0.9
+
+
+def test_the_test_agrees_with_the_interval_and_with_scipy():
+    rng = np.random.default_rng(14)
+    for _ in range(20):
+        gaps = rng.normal(0.02, 0.1, 60)
+        assert two_sided(gaps) == pytest.approx(stats.ttest_1samp(gaps, 0).pvalue, rel=1e-6)
+        table = _drawn(rng, (3, 150, 0.1, 1, 0.5), 0.25)
+        if abs((p := two_sided(table)) - 0.05) > 0.02:
+            assert (p > 0.05) == bootstrap(table, draws=2_000).tie
+
+
+def test_the_test_at_its_ends():
+    assert two_sided(np.zeros((3, 4))) == 1.0 and two_sided([0.5]) == 1.0
+    assert two_sided([0.25] * 8) == 2**-7 == two_sided([[0.25] * 8] * 3)
+    assert two_sided([0.1] * 5_000) > 0
+    far = two_sided(np.random.default_rng(0).normal(1, 0.01, 10_000))
+    assert 0 < far < 1e-100
+    rng = np.random.default_rng(1)
+    table = rng.normal(0.05, 0.3, (3, 40))
+    assert two_sided(table) == pytest.approx(two_sided(-table)) == pytest.approx(two_sided(7 * table))
+    with pytest.raises(ValueError, match="finite, non-empty"):
+        two_sided([])
+
+
+def test_holm_by_hand():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.5, 0.9]) == [1.0, 1.0] and holm([]) == [] and holm([0.02]) == [0.02]
+    ps = np.random.default_rng(2).random(12) ** 3
+    order, worst = np.argsort(ps), 0.0
+    for rank, k in enumerate(order):
+        worst = max(worst, min(1, ps[k] * (12 - rank)))
+        assert holm(list(ps))[k] == pytest.approx(worst)
+
+
+def test_many_columns_are_resampled_as_each_alone():
+    columns = np.random.default_rng(9).random((40, 3))
+    low, high = np.quantile(resampled_means(columns), [0.025, 0.975], axis=0)
+    for k in range(3):
+        alone = bootstrap(columns[:, k])
+        assert (low[k], high[k]) == pytest.approx((alone.low, alone.high), abs=1e-13)

@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from benchmarks.errors import InvalidRecord
-from benchmarks.records import Record, dump, hash_of, read, schema, write
+from benchmarks.records import ALTERED, Record, dump, faults, hash_of, read, schema, write
 from tests.make_example_results import example
 
 SCHEMA = Path(__file__).resolve().parent.parent / "results" / "record-v1.schema.json"
@@ -34,8 +34,9 @@ def test_round_trip(record, tmp_path):
     ):
         path = tmp_path / f"{i}.json"
         write(one, path)
-        assert read(path) == one
-        assert json.loads(path.read_text(encoding="utf-8")) == one.model_dump(mode="json")
+        again = read(path)
+        assert again.model_copy(update={"digest": None}) == one
+        assert json.loads(path.read_text(encoding="utf-8")) == again.model_dump(mode="json")
         assert dump(read(path)) == path.read_text(encoding="utf-8")
         assert path.stat().st_mode & 0o777 == 0o644
 
@@ -43,6 +44,37 @@ def test_round_trip(record, tmp_path):
 def test_a_list_of_scores_is_one_line(record):
     scores = record.evaluation("dora").scores["miou"]
     assert f'"miou": [{", ".join(map(str, scores))}]' in dump(record)
+
+
+def test_a_change_that_nothing_contradicts_is_noticed_by_the_digest(record, tmp_path):
+    path = tmp_path / "record.json"
+    text = dump(record)
+    assert '"seconds": 12.5' in text
+    path.write_text(text.replace('"seconds": 12.5', '"seconds": 11.5'))
+    with pytest.raises(InvalidRecord, match="record.json: digest: the file was changed after it was written"):
+        read(path)
+    raw = json.loads(text)
+    del raw["digest"]  # as records were written before
+    path.write_text(json.dumps(raw))
+    assert read(path) == record and dump(read(path)) == text
+
+
+def test_every_fault_of_a_file_is_named_at_once(record):
+    raw = json.loads(dump(record))
+    raw["evaluations"][0]["scores"]["miou"][0] = 0.99
+    raw["spec"]["seed"] = 9
+    raw["comparisons"][0]["difference"] = 0.5
+    found, said = faults(json.dumps(raw).encode())
+    assert found is not None and [what for _, what in said] == [
+        "base: miou is not the mean of its scores",
+        "the difference of dora+swap and dora is not that of their scores",
+        "the search's test gain is not the difference of dora+swap and dora",
+        "spec_hash does not belong to the spec",
+        ALTERED,
+    ]
+    del raw["weights"], raw["started"]
+    found, said = faults(json.dumps(raw).encode())
+    assert found is None and said == [("weights", "Field required"), ("started", "Field required")]
 
 
 def test_hash_of_ignores_the_order_of_keys_and_tells_values_apart():

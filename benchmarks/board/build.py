@@ -164,13 +164,13 @@ def _page(subject: tuple[str, str], groups: dict[Board, list[Record]], failed: l
                 parts += ["#### Other metrics", markdown(others)]
             parts += ["#### Swaps", markdown(search_table(records))]
             parts += ["#### Cost", *(markdown(table) for table in stage_costs(records))]
-            parts += ["#### Reproduce", code(_commands(records))]
+            parts += ["#### Reproduce", code(commands(records))]
         if broken:
             parts += [f"### Failed runs, {tier}", markdown(_failures(broken))]
     return _finish(parts)
 
 
-def _commands(records: list[Record]) -> list[str]:
+def commands(records: list[Record]) -> list[str]:
     """The records' commands, each once, those that differ by the seed as one. Readers paste them into a shell, and anyone may
     send a record: only calls of this program are shown, quoted anew so that nothing in them is more than an argument."""
     shown, seeds = set(), defaultdict(set)

@@ -15,6 +15,7 @@ _T = (
     12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
     2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 1.960,
 )  # fmt: skip
+_LEAST = 1e-200  # the smallest p that is computed
 _CHUNK = 1_000  # draws at a time: 1,000 x 500 images x 8 bytes = 4 MB
 _KEPT = 2**24  # numbers of resamplings that are kept for the next table of the same shape: 32 MB at two bytes each
 
@@ -43,9 +44,7 @@ def bootstrap(values, draws: int = DRAWS, seed: int = 0) -> Estimate:
     resampled. The draws come from PCG64's raw stream, so a given `seed` makes the same interval everywhere.
     Raises ValueError for an empty or non-finite array.
     """
-    table = np.atleast_2d(np.asarray(values, dtype=np.float64))
-    if table.ndim != 2 or table.size == 0 or not np.isfinite(table).all():
-        raise ValueError(f"need a finite, non-empty (images,) or (seeds, images) array, got shape {np.shape(values)}")
+    table = _table(values)
     seeds, images = table.shape
     mean = table.mean()
     if seeds > 1:
@@ -59,6 +58,61 @@ def bootstrap(values, draws: int = DRAWS, seed: int = 0) -> Estimate:
     # Adding one keeps p above zero: that no draw crossed zero does not make it impossible.
     p = 2 * (1 + min(int((means <= 0).sum()), int((means >= 0).sum()))) / (draws + 1)
     return Estimate(float(mean), float(low), float(high), min(1.0, p))
+
+
+def _table(values) -> np.ndarray:
+    table = np.atleast_2d(np.asarray(values, dtype=np.float64))
+    if table.ndim != 2 or table.size == 0 or not np.isfinite(table).all():
+        raise ValueError(f"need a finite, non-empty (images,) or (seeds, images) array, got shape {np.shape(values)}")
+    return table
+
+
+def resampled_means(columns: np.ndarray, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
+    """The means (draws, k) of k columns (images, k) of one seed in the resamplings that `bootstrap` draws, all columns at once: the
+    interval of a column is that of its quantiles, and a difference of columns is one of their means, up to rounding."""
+    images = len(columns)
+    return np.concatenate([by_image / images @ columns for by_image, _ in _resampled(seed, draws, images, 1)])
+
+
+def two_sided(values) -> float:
+    """The two-sided p-value of the mean of paired differences, (images,) or (seeds, images), being zero.
+
+    With one seed it is the paired t-test over images. With more, images and seeds are two crossed samples, each with its own standard
+    error and Student's t of its own degrees of freedom; p is the level at which an interval of half-width
+    sqrt((t e)_images^2 + (t e)_seeds^2) just reaches zero. At 95 % that is the interval of `bootstrap`, normal instead of resampled,
+    so that the two agree; unlike the bootstrap's p it holds further out too, where a correction for many comparisons looks (three
+    seeds ask for a t of 4.3 at 5 % and of 22 at 0.2 %, and 10,000 draws know nothing of it). On simulated nulls it errs at most as often
+    as it says, less often where seeds and images both vary. It takes the means to be near normal: for images by their number, for
+    seeds by assumption. Raises ValueError as `bootstrap` does.
+    """
+    from scipy.special import stdtrit  # here: no page needs it
+
+    table = _table(values)
+    parts = [
+        (table.mean(axis).var(ddof=1) / count, count - 1)  # (squared standard error, degrees of freedom)
+        for axis, count in ((0, table.shape[1]), (1, table.shape[0]))
+        if count > 1
+    ]
+    mean, total = abs(table.mean()), sum(square for square, _ in parts)
+    if mean <= 1e-12 or not parts:
+        return 1.0
+    if total <= 1e-24:  # all differences are one number, and no t is to be had: by their signs
+        return max(_LEAST, 2.0 ** (1 - table.shape[1]))
+    low, high = np.log(_LEAST / 2), np.log(0.5)  # of one tail's level; the half-width falls as it rises
+    for _ in range(60):
+        tail = (low + high) / 2
+        wide = sum(square * stdtrit(freedom, np.exp(tail)) ** 2 for square, freedom in parts) > mean**2
+        low, high = (tail, high) if wide else (low, tail)
+    return float(2 * np.exp(high))
+
+
+def holm(ps: list[float]) -> list[float]:
+    """The p-values corrected for their number by Holm (1979): rejecting those at most 0.05 errs in any at most once in 20 times."""
+    corrected, highest = [0.0] * len(ps), 0.0
+    for rank, k in enumerate(sorted(range(len(ps)), key=lambda k: ps[k])):
+        highest = max(highest, min(1.0, (len(ps) - rank) * ps[k]))
+        corrected[k] = highest
+    return corrected
 
 
 def _resampled(seed: int, draws: int, images: int, seeds: int) -> Iterable[tuple[np.ndarray, np.ndarray]]:

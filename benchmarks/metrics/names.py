@@ -9,7 +9,8 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Metric:
-    """`scale` and `digits` are those of a table: a value 0.6512 of scale 100 and two digits is shown as 65.12."""
+    """`scale` and `digits` are those of a table: a value 0.6512 of scale 100 and two digits is shown as 65.12. `highest`: no score of
+    an image is above it, None where there is no such number; the lowest is 0 for all."""
 
     name: str
     label: str
@@ -17,6 +18,7 @@ class Metric:
     scale: float = 1.0
     digits: int = 3
     unit: str = ""
+    highest: float | None = 1.0
 
     @property
     def sign(self) -> int:
@@ -24,25 +26,28 @@ class Metric:
         return 1 if self.higher_is_better else -1
 
 
+# The field divides a sum over N pixels by N - 1: perfect maps of a few thousand pixels are a little better than 1.
+_NEARLY_ONE = 1.001
+
 METRICS = {
     m.name: m
     for m in (
         Metric("miou", "mIoU", scale=100, digits=2, unit="points"),
         Metric("dice", "Dice", scale=100, digits=2, unit="points"),
-        Metric("s_measure", "S-measure"),
-        Metric("e_adaptive", "adaptive E-measure"),
-        Metric("e_mean", "mean E-measure"),
-        Metric("e_max", "max E-measure"),
+        Metric("s_measure", "S-measure", highest=_NEARLY_ONE),
+        Metric("e_adaptive", "adaptive E-measure", highest=_NEARLY_ONE),
+        Metric("e_mean", "mean E-measure", highest=_NEARLY_ONE),
+        Metric("e_max", "max E-measure", highest=_NEARLY_ONE),
         Metric("weighted_f", "weighted F"),
         Metric("mae", "MAE", higher_is_better=False),
-        Metric("mse", "MSE", higher_is_better=False, digits=4, unit="m²"),
-        Metric("rmse", "RMSE", higher_is_better=False, unit="m"),
-        Metric("abs_rel", "AbsRel", higher_is_better=False),
+        Metric("mse", "MSE", higher_is_better=False, digits=4, unit="m²", highest=None),
+        Metric("rmse", "RMSE", higher_is_better=False, unit="m", highest=None),
+        Metric("abs_rel", "AbsRel", higher_is_better=False, highest=None),
         Metric("delta1", "delta1"),
         Metric("delta2", "delta2"),
         Metric("delta3", "delta3"),
         Metric("accuracy", "accuracy", scale=100, digits=2, unit="points"),
-        Metric("cross_entropy", "cross-entropy", higher_is_better=False),
+        Metric("cross_entropy", "cross-entropy", higher_is_better=False, highest=None),
     )
 }
 CURVE = "e_curve"  # the E-measure of an image at each of 256 thresholds
