@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-PATIENCE = 60  # seconds: a start on a busy machine takes ten
+PATIENCE = 30  # seconds: a start on a busy machine takes ten
 _FLAGS = (
     "--headless=new",
     "--no-sandbox",  # in containers there is none to be had; only files of ours are opened
@@ -138,7 +138,8 @@ class Browser:
             self.requests.clear()
             self.complaints.clear()
             self.call("Page.navigate", url=address)
-            self.until(f"location.href.startsWith({json.dumps(address)}) && document.readyState === 'complete'")
+            there = f"location.href.split('#')[0] === {json.dumps(address.split('#')[0])}"
+            self.until(f"{there} && document.readyState === 'complete'")
 
     def js(self, expression: str):
         """The value of an expression, as JSON can hold it; of a promise what it comes to. Raises RuntimeError where it throws."""

@@ -232,8 +232,9 @@ def _ends(gap: str) -> list[float] | None:
 
 
 def _verdict(gap: str, shown: Unit) -> str:
+    """tie, gain or loss; empty where there is no difference, and where one that is no tie is too small for its digits."""
     found = _GAP.fullmatch(gap)
-    if not found:
+    if not found or not (found[4] or float(found[1])):
         return ""
     return "tie" if found[4] else "gain" if (float(found[1]) > 0) == shown.higher else "loss"
 

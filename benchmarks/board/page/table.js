@@ -60,20 +60,22 @@ const COLUMNS = [
   { key: "device", same: true, text: (r) => r.devices.join("; ") },
 ];
 
-let state = {}; // what the address says: choices by key, q, controls, sort ("score" or "-score"), open
+let state = {}; // strings, as the address has them: choices by key, q, controls, sort ("score" or "-score"), open
 let clock = null; // the one device of all rows shown, whose times may stand in a column
 let limit = PART;
+let drawn = null; // the state that the rows on the page are of
 let span = new Map(); // by metric, the ends of the axis that differences are drawn on
 
 function seconds(row) {
   return clock === null ? "" : (row.times[clock] ?? "");
 }
 
-/** The state that an address without any word stands for. Every value of a state is a string. */
+/** The suite and tier that an address without them stands for: verified before community, then the paper's before ours. */
 function defaults(given = {}) {
-  const suite = given.suite ?? (DATA.rows.some((r) => !board(r).embedded) ? "paper" : "embedded");
-  const tiers = DATA.tiers.filter((tier) => DATA.rows.some((r) => CHOICES[0].of(r)[0] === suite && board(r).tier === tier));
-  return { suite, tier: tiers[0] ?? DATA.tiers[0] };
+  const pairs = DATA.tiers.flatMap((tier) => Object.keys(SUITES).map((suite) => ({ suite, tier })));
+  const fits = (pair) => (!given.suite || pair.suite === given.suite) && (!given.tier || pair.tier === given.tier);
+  const has = ({ suite, tier }) => DATA.boards.some((b) => b.tier === tier && b.embedded === (suite === "embedded"));
+  return pairs.find((pair) => fits(pair) && has(pair)) ?? pairs.find(fits);
 }
 
 function parse(hash) {
@@ -82,20 +84,22 @@ function parse(hash) {
   for (const key of [...CHOICES.map((c) => c.key), "q", "controls", "sort", "open"]) {
     if (words.get(key)) found[key] = words.get(key);
   }
-  if (found.suite && !(found.suite in SUITES)) delete found.suite;
+  if (found.suite && !Object.hasOwn(SUITES, found.suite)) delete found.suite;
   if (found.tier && !DATA.tiers.includes(found.tier)) delete found.tier;
   if (found.sort && !COLUMNS.some((c) => c.key === found.sort.replace(/^-/, ""))) delete found.sort;
   if (found.open && !byId.has(found.open)) delete found.open;
-  return { ...defaults(found), ...found };
+  return { ...found, ...defaults(found) };
 }
 
 function serialise(from = state) {
-  const plain = defaults(from.suite === defaults().suite ? {} : from);
   const words = new URLSearchParams();
-  for (const [key, value] of Object.entries(from)) {
-    const implied = key === "suite" ? value === defaults().suite : value === plain[key];
-    if (value && !implied) words.set(key, value);
+  const { suite, tier, ...rest } = from;
+  const implied = defaults();
+  if (suite !== implied.suite || tier !== implied.tier) {
+    words.set("suite", suite);
+    if (tier !== defaults({ suite }).tier) words.set("tier", tier);
   }
+  for (const [key, value] of Object.entries(rest)) if (value) words.set(key, value);
   return words.toString() || "table";
 }
 
@@ -140,7 +144,8 @@ function nameCell(row) {
 
 function gapCell(row) {
   if (!row.ends) return [row.gap];
-  const words = el("span", { class: "words" }, row.gap.replace(/ tie(?=,|$)/, ""), el("span", { class: `badge ${row.verdict}` }, row.verdict));
+  const badge = row.verdict ? el("span", { class: `badge ${row.verdict}` }, row.verdict) : null;
+  const words = el("span", { class: "words" }, row.gap.replace(/ tie(?=,|$)/, ""), badge ?? "");
   return [el("div", { class: "gap" }, words, forest(row))];
 }
 
@@ -207,7 +212,8 @@ function draw() {
       : "") +
     (span.size > 1 ? "Several metrics are shown: their numbers are sorted within each." : "");
   fill(rows.length === 0);
-  $("to-table").setAttribute("href", "#" + serialise({ ...state, open: "" }));
+  drawn = serialise({ ...state, open: "" });
+  $("to-table").setAttribute("href", "#" + drawn);
 }
 
 function heads(shown, metrics) {
@@ -261,7 +267,7 @@ let waiting = 0;
 function change(part) {
   state = { ...state, ...part };
   for (const key of Object.keys(state)) if (!state[key]) delete state[key];
-  state = { ...defaults(state), ...state };
+  state = { ...state, ...defaults(state) };
   limit = PART;
   draw();
   clearTimeout(waiting);

@@ -24,7 +24,8 @@ function route() {
   }
   show($("table"), $("to-table"));
   state = parse(hash === "table" ? "" : hash);
-  draw();
+  // Where only a panel opens or closes the rows stay, and with them the button that gets the focus back.
+  if (drawn !== serialise({ ...state, open: "" })) draw();
   if (state.open) openPanel(byId.get(state.open));
   else closePanel();
 }
