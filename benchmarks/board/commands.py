@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import defaultdict
+from functools import lru_cache
 
 from benchmarks.board.text import plain
 from benchmarks.records import Record
@@ -14,11 +15,8 @@ def commands(records: list[Record]) -> list[str]:
     send a record: only calls of this program are shown, quoted anew so that nothing in them is more than an argument."""
     shown, seeds = set(), defaultdict(set)
     for record in records:
-        try:
-            words = shlex.split(record.command)
-        except ValueError:  # a quotation that does not end
-            words = []
-        ours = words[:3] == ["python", "-m", "benchmarks"] and "`" not in record.command and record.command.isprintable()
+        words = _words(record.command)
+        ours = words[:3] == ("python", "-m", "benchmarks") and "`" not in record.command and record.command.isprintable()
         if not ours:
             shown.add(plain(f"# {record.spec.method}, seed {record.spec.seed}: not a command of ours"))
         elif "--seeds" in words[:-1] and words[(place := words.index("--seeds") + 1)].isdecimal():
@@ -28,3 +26,11 @@ def commands(records: list[Record]) -> list[str]:
     for (words, place), numbers in seeds.items():
         shown.add(shlex.join([*words[:place], ",".join(map(str, sorted(numbers))), *words[place:]]))
     return sorted(shown)
+
+
+@lru_cache(maxsize=1 << 17)  # a command is on its page and behind its row, and taking it apart is slow
+def _words(command: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(command))
+    except ValueError:  # a quotation that does not end
+        return ()

@@ -104,7 +104,8 @@ def _rows(board: Board, number: int, items: list[Kept], table: Table, metric: st
         return []
     holders, held = _holders(items, metric)
     shown, rows = unit(metric), []
-    for name, cells in zip(ordered(holders), table.frame.to_dict("records"), strict=True):  # names as the table has them
+    for name, values in zip(ordered(holders), table.frame.values.tolist(), strict=True):  # names as the table has them
+        cells = dict(zip(table.frame.columns, values))
         used = holders[name]
         runs = [_run(name, item, metric, shown, environments) for item in used]
         own = [item.record for item in used if item.record.spec.method == name]
