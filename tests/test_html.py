@@ -11,12 +11,14 @@ import json
 import re
 import shutil
 from html.parser import HTMLParser
+from pathlib import Path
 from statistics import mean, median
 from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from benchmarks.board import html
 from benchmarks.board.build import EMBEDDED, check, render, site
@@ -31,6 +33,7 @@ from benchmarks.metrics.intervals import Estimate
 from benchmarks.records import Record, dump
 from tests.make_example_results import IMAGES, RESULTS, example
 
+ROOT = Path(__file__).parents[1]
 HOSTILE = "decoder|<script>alert(1)</script>"
 VOID = {"meta", "link", "img", "input", "br", "hr"}
 
@@ -339,6 +342,20 @@ def test_markdown_becomes_safe_html(tmp_path, text, holds):
     assert index.title == "Index" and made.id == "p-a"
     assert holds in made.html
     Page(made.html)
+
+
+def cells_of(text: str) -> list[str]:
+    cells = re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", text, re.S)
+    return ["".join(Page(f"<p>{cell}</p>").text) for cell in cells]
+
+
+def test_tables_hold_what_the_markdown_library_reads_in_them(files, tmp_path):
+    """Our own rule for tables, which is fast, against the library's, on all example pages and the committed ones."""
+    reader = MarkdownIt("commonmark", {"html": False}).enable("table")
+    committed = {p.name: p.read_text(encoding="utf-8") for p in (ROOT / "leaderboard").glob("*.md")}
+    for pages in ({name: text for name, text in files.items() if name.endswith(".md")}, committed):
+        for text, section in zip(pages.values(), sections(Sources(pages, tmp_path, html.PAGE)), strict=True):
+            assert cells_of(section.html) == cells_of(reader.render(text)) != []
 
 
 def test_pages_whose_names_become_one_have_ids_of_their_own(tmp_path):

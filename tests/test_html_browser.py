@@ -143,6 +143,10 @@ def test_numbers_are_sorted_as_numbers_and_empty_cells_are_last(browser):
         full = [float(cell) for cell in cells if cell]
         assert cells[: len(full)] != [] and set(cells[len(full) :]) == {""}
         assert full == sorted(full, reverse=direction == "descending")
+    browser.click("#controls")
+    browser.click(head.format("gap") + " button")
+    gaps = [float(cell.split(" (")[0]) for cell in column(browser, "gap") if cell]
+    assert gaps == sorted(gaps, reverse=True) and gaps[-1] < 0 < gaps[0]  # a sign is no dash between words
     browser.click(head.format("trained") + " button")  # 4,096 is more than 512
     assert column(browser, "trained")[0].startswith("4,096")
     browser.js(f"document.querySelector('{head.format('name')} button').focus()")

@@ -131,6 +131,8 @@ def _shown(cell: str, state: StateBlock) -> str:
         return escape(cell)
     tokens: list[Token] = []
     state.md.inline.parse(cell, state.md, state.env, tokens)
+    for token in tokens:  # an escaped character, which the reader joins with its neighbours only later
+        token.type = "text" if token.type == "text_special" else token.type
     _inline(tokens, state.env["page"])
     return state.md.renderer.render(tokens, state.md.options, state.env)
 

@@ -43,14 +43,14 @@ const COLUMNS = [
   { key: "dataset", same: true, text: (r) => board(r).dataset },
   { key: "metric", same: true, text: (r) => board(r).metric },
   { key: "score", label: "mean", unit: true, number: true, text: (r) => r.score, sort: (r) => number(r.score) },
-  { key: "interval", label: "95 % interval", unit: true, number: true, text: (r) => r.interval, sort: (r) => number(r.interval) },
-  { key: "versus", label: "against", text: (r) => r.versus },
   { key: "gap", label: "difference (95 % interval)", unit: true, text: (r) => r.gap, sort: (r) => (r.ends ? r.ends[0] : null), cell: gapCell },
+  { key: "versus", label: "against", text: (r) => r.versus },
+  { key: "interval", label: "95 % interval", unit: true, number: true, text: (r) => r.interval, sort: (r) => number(r.interval) },
   { key: "seeds", same: true, number: true, text: (r) => r.seeds, sort: (r) => number(r.seeds) },
   { key: "trained", label: "trained parameters", text: (r) => r.trained, sort: (r) => r.count },
   { key: "search", label: "search gain", unit: true, number: true, text: (r) => r.search, sort: (r) => number(r.search) },
   { key: "test", label: "test gain", unit: true, number: true, text: (r) => r.test, sort: (r) => number(r.test) },
-  { key: "strategy", label: "search", same: true, text: (r) => r.strategy },
+  { key: "strategy", same: true, text: (r) => r.strategy },
   { key: "seconds", label: "seconds to adapt", number: true, text: seconds, sort: (r) => number(seconds(r)) },
   { key: "task", same: true, text: (r) => board(r).task },
   { key: "backbone", same: true, text: (r) => board(r).backbone },
@@ -146,7 +146,7 @@ function gapCell(row) {
   if (!row.ends) return [row.gap];
   const badge = row.verdict ? el("span", { class: `badge ${row.verdict}` }, row.verdict) : null;
   const words = el("span", { class: "words" }, row.gap.replace(/ tie(?=,|$)/, ""), badge ?? "");
-  return [el("div", { class: "gap" }, words, forest(row))];
+  return [el("div", { class: "gap" }, forest(row), words)];
 }
 
 /** A difference and its interval on the axis of its metric, with a line at zero. The words beside it say the same. */
@@ -282,7 +282,7 @@ function setUp() {
   const selects = CHOICES.map((c) =>
     el("label", {}, c.key, el("select", { id: "choice-" + c.key, change: (event) => chosen(c, event.target.value) })),
   );
-  const text = el("input", { type: "search", id: "q", placeholder: "any word, any column", input: (e) => change({ q: e.target.value }) });
+  const text = el("input", { type: "search", id: "q", placeholder: "any words", input: (e) => change({ q: e.target.value }) });
   const tick = el("input", { type: "checkbox", id: "controls", change: (e) => change({ controls: e.target.checked ? "1" : "" }) });
   const reset = el("button", { type: "button", id: "reset", click: () => restart() }, "Reset");
   $("choices").append(el("label", {}, "text", text), ...selects, el("label", { class: "tick" }, tick, "show controls"), reset);
