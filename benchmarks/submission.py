@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks import validation
-from benchmarks.board.build import commands
 from benchmarks.board.collect import Board, board_of
+from benchmarks.board.commands import commands
 from benchmarks.board.tables import search_table, summary
 from benchmarks.board.text import code, escape, markdown, plain
 from benchmarks.errors import UsageError, count

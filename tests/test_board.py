@@ -72,6 +72,7 @@ def test_example_records_are_what_their_script_writes():
 
 
 def test_golden_pages(pages):
+    # The HTML page says the same again in another form: tests/test_html.py derives it, and no golden copy is kept.
     assert {p.name: p.read_text(encoding="utf-8") for p in GOLDEN.glob("*.md")} == pages, AGAIN
 
 
@@ -533,16 +534,22 @@ def test_build_writes_what_changed_and_removes_only_its_own(tmp_path):
     results, out = tmp_path / "results", tmp_path / "board"
     shutil.copytree(RESULTS, results)
     names = ["README.md", *(f"mini-v1-{d}.md" for d in ("camo-mini", "camo", "classes-mini", "depth-mini")), "paper-v1-cod10k.md"]
+    names += ["index.html"]
     assert sorted(check(results, out)) == sorted(f"missing: {name}" for name in names)
     assert sorted(p.name for p in build(results, out)) == sorted(names)
     assert check(results, out) == [] and build(results, out) == []
     (out / "notes.md").write_text("by hand\n")
     (out / "old.md").write_text(f"{MARK}\n\n# Old\n")
-    with (out / "mini-v1-camo.md").open("a") as file:
-        file.write("altered\n")
-    assert check(results, out) == ["differs: mini-v1-camo.md", "stale: old.md"]
-    assert build(results, out) == [out / "mini-v1-camo.md", out / "old.md"]
-    assert check(results, out) == [] and (out / "notes.md").exists() and not (out / "old.md").exists()
+    (out / "old.html").write_text(f"<!doctype html>\n{MARK}\n")
+    (out / "mine.html").write_text("<!doctype html>\n<title>by hand</title>\n")
+    for name in ("mini-v1-camo.md", "index.html"):
+        with (out / name).open("a") as file:
+            file.write("altered\n")
+    faults = ["differs: index.html", "differs: mini-v1-camo.md", "stale: old.html", "stale: old.md"]
+    assert sorted(check(results, out)) == faults
+    assert build(results, out) == [out / name for name in ("index.html", "mini-v1-camo.md", "old.html", "old.md")]
+    assert check(results, out) == [] and {"notes.md", "mine.html"} < {p.name for p in out.iterdir()}
+    assert not (out / "old.md").exists() and not (out / "old.html").exists()
 
 
 def test_build_does_not_overwrite_a_page_written_by_hand(tmp_path):

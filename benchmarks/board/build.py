@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shlex
 from collections import Counter, defaultdict
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.board import cost_page, search_page, speed_page
-from benchmarks.board.collect import REASONS, TIERS, Board, Collection, Dropped, board_of, boards, collect
+from benchmarks.board import cost_page, html, search_page, speed_page
+from benchmarks.board.collect import EMBEDDED, REASONS, TIERS, Board, Collection, Dropped, board_of, boards, collect, embedded
+from benchmarks.board.commands import commands
 from benchmarks.board.how import how
 from benchmarks.board.overview import overview
 from benchmarks.board.stage_costs import stage_costs
@@ -23,7 +23,6 @@ from benchmarks.files import write_atomically
 from benchmarks.progress import progress
 from benchmarks.records import Record
 
-EMBEDDED = "Embedded suite (generated images, small checkpoint). These numbers never stand in the paper's tables."
 # Pages of other things than one dataset under one protocol: each module has TITLE and LINE for the index, PAGE, and
 # pages(results, found), which gives the parts (or the finished text) of its files by name; none where there is nothing to show.
 FURTHER = (cost_page, search_page, speed_page)
@@ -34,11 +33,11 @@ _TIER_MEANS = {
 
 
 def build(results: Path, out: Path) -> list[Path]:
-    """Write the pages that changed, remove generated pages that are no longer made; return both, sorted.
+    """Write the files that changed, remove generated pages that are no longer made; return both, sorted.
 
     Raises MissingData without a results folder, UsageError when a page would overwrite a file that is not generated.
     """
-    pages, out = render(results), Path(out)
+    pages, out = site(results), Path(out)
     touched = []
     for name, text in pages.items():
         path = out / name
@@ -56,7 +55,7 @@ def build(results: Path, out: Path) -> list[Path]:
 
 def check(results: Path, out: Path) -> list[str]:
     """One line for each page that is missing, differs, or is no longer made; empty when `out` is up to date."""
-    pages, out, faults = render(results), Path(out), []
+    pages, out, faults = site(results), Path(out), []
     for name, text in pages.items():
         path = out / name
         if not path.is_file():
@@ -66,9 +65,33 @@ def check(results: Path, out: Path) -> list[str]:
     return faults + [f"stale: {path.relative_to(out).as_posix()}" for path in _stale(pages, out)]
 
 
-def render(results: Path) -> dict[str, str]:
-    """All pages, by their path under the leaderboard folder. Raises MissingData without a results folder."""
+def site(results: Path) -> dict[str, str]:
+    """All files, by their path under the leaderboard folder: those of `render`, and the one HTML page that holds them all.
+
+    Raises MissingData without a results folder.
+    """
     found = collect(results)
+    summaries = _summaries(boards(found.kept))
+    pages = _render(results, found, summaries)
+    return pages | {html.PAGE: html.page(pages, found.kept, summaries, Path(results).parent)}
+
+
+def render(results: Path) -> dict[str, str]:
+    """The Markdown pages and their pictures, by their path under the leaderboard folder. Raises MissingData without a results folder."""
+    found = collect(results)
+    return _render(results, found, _summaries(boards(found.kept)))
+
+
+def _summaries(groups: dict[Board, list[Record]]) -> dict[Board, Table]:
+    """The first table of each board; of a verified one with a note on the seeds that it lacks."""
+    tables = {board: summary(records, further=False) for board, records in groups.items()}
+    return {
+        board: replace(table, notes=(*table.notes, *missing_seeds(groups[board]))) if board.tier == "verified" else table
+        for board, table in tables.items()
+    }
+
+
+def _render(results: Path, found: Collection, summaries: dict[Board, Table]) -> dict[str, str]:
     groups = boards(found.kept)
     failed = [d for d in found.dropped if d.reason == "failed"]
     subjects = {(b.protocol, b.dataset) for b in groups} | {(d.record.spec.protocol, d.record.spec.dataset) for d in failed}
@@ -84,7 +107,7 @@ def render(results: Path) -> dict[str, str]:
         for subject in sorted(subjects):
             here = {b: r for b, r in groups.items() if (b.protocol, b.dataset) == subject}
             broken = [d for d in failed if (d.record.spec.protocol, d.record.spec.dataset) == subject]
-            pages[names[subject]] = _page(subject, here, broken)
+            pages[names[subject]] = _page(subject, here, broken, summaries)
             bar.step()
     return pages
 
@@ -94,11 +117,12 @@ def _index(found: Collection, groups: dict[Board, list[Record]], names: dict, fu
         "# Leaderboard",
         'Channel replacement ("swap") and other ways to adapt a frozen vision model. '
         "Each page holds one dataset under one protocol; its tables are made from the records in `results/`.",
+        html.POINTER,
     ]
-    for title, embedded in (("Paper protocols", False), ("Embedded suite", True)):
-        rows = [_line(board, records, names) for board, records in groups.items() if _embedded(board.protocol) == embedded]
-        parts += [f"## {title}", *([f"> {EMBEDDED}"] if embedded else []), _raw_table(rows) if rows else "No record yet."]
-        parts += _overviews({b: r for b, r in groups.items() if _embedded(b.protocol) == embedded})
+    for title, small in (("Paper protocols", False), ("Embedded suite", True)):
+        rows = [_line(board, records, names) for board, records in groups.items() if embedded(board.protocol) == small]
+        parts += [f"## {title}", *([f"> {EMBEDDED}"] if small else []), _raw_table(rows) if rows else "No record yet."]
+        parts += _overviews({b: r for b, r in groups.items() if embedded(b.protocol) == small})
     for maker in further:
         parts += [f"## {maker.TITLE}", f"[{maker.LINE}]({maker.PAGE})"]
     parts += [
@@ -135,11 +159,13 @@ def _line(board: Board, records: list[Record], names: dict) -> dict[str, str]:
     return {"page": page} | {k: escape(v) for k, v in cells.items()}
 
 
-def _page(subject: tuple[str, str], groups: dict[Board, list[Record]], failed: list[Dropped]) -> str:
+def _page(
+    subject: tuple[str, str], groups: dict[Board, list[Record]], failed: list[Dropped], summaries: dict[Board, Table]
+) -> str:
     protocol, dataset = subject
     parts = [
         f"# {escape(dataset)}, protocol {escape(protocol)}",
-        *([f"> {EMBEDDED}"] if _embedded(protocol) else []),
+        *([f"> {EMBEDDED}"] if embedded(protocol) else []),
         "[All pages, and how to read the numbers](README.md)",
     ]
     versions = sorted({b.protocol_hash[:8] for b in groups})
@@ -156,10 +182,7 @@ def _page(subject: tuple[str, str], groups: dict[Board, list[Record]], failed: l
         parts += [] if here else [f"No {tier} record that stands on a board."]
         for board, records in here.items():
             version = f", version {board.protocol_hash[:8]}" if len(versions) > 1 else ""
-            table = summary(records, further=False)
-            if tier == "verified":
-                table = replace(table, notes=(*table.notes, *missing_seeds(records)))
-            parts += [f"### {escape(_backbone(board))}, task {escape(board.task)}{version}", markdown(table)]
+            parts += [f"### {escape(_backbone(board))}, task {escape(board.task)}{version}", markdown(summaries[board])]
             if others := other_metrics(records):
                 parts += ["#### Other metrics", markdown(others)]
             parts += ["#### Swaps", markdown(search_table(records))]
@@ -168,27 +191,6 @@ def _page(subject: tuple[str, str], groups: dict[Board, list[Record]], failed: l
         if broken:
             parts += [f"### Failed runs, {tier}", markdown(_failures(broken))]
     return _finish(parts)
-
-
-def commands(records: list[Record]) -> list[str]:
-    """The records' commands, each once, those that differ by the seed as one. Readers paste them into a shell, and anyone may
-    send a record: only calls of this program are shown, quoted anew so that nothing in them is more than an argument."""
-    shown, seeds = set(), defaultdict(set)
-    for record in records:
-        try:
-            words = shlex.split(record.command)
-        except ValueError:  # a quotation that does not end
-            words = []
-        ours = words[:3] == ["python", "-m", "benchmarks"] and "`" not in record.command and record.command.isprintable()
-        if not ours:
-            shown.add(f"# {record.spec.method}, seed {record.spec.seed}: not a command of ours")
-        elif "--seeds" in words[:-1] and words[(place := words.index("--seeds") + 1)].isdecimal():
-            seeds[(*words[:place], *words[place + 1 :]), place].add(int(words[place]))
-        else:
-            shown.add(shlex.join(words))
-    for (words, place), numbers in seeds.items():
-        shown.add(shlex.join([*words[:place], ",".join(map(str, sorted(numbers))), *words[place:]]))
-    return sorted(shown)
 
 
 def _failures(failed: list[Dropped]) -> Table:
@@ -239,20 +241,16 @@ def _backbone(board: Board) -> str:
     return board.backbone + (f", {board.precision}" if board.precision != "float32" else "")
 
 
-def _embedded(protocol: str) -> bool:
-    return protocol.startswith("mini")
-
-
 def _ours(path: Path) -> bool:
     with path.open(encoding="utf-8", errors="replace") as file:
-        # A picture begins with its own element, and may hold a comment only after it.
+        # A picture begins with its own element and an HTML page with its type; a comment may stand only after it.
         return MARK in (file.readline().strip(), file.readline().strip())
 
 
 def _stale(pages: dict[str, str], out: Path) -> list[Path]:
     return [
         path
-        for path in sorted([*out.rglob("*.md"), *out.rglob("*.svg")])
+        for path in sorted(file for kind in ("*.md", "*.svg", "*.html") for file in out.rglob(kind))
         if path.is_file() and path.relative_to(out).as_posix() not in pages and _ours(path)
     ]
 

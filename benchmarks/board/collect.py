@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmarks.errors import InvalidRecord, MissingData
 from benchmarks.records import Record, hash_of, read
 
+EMBEDDED = "Embedded suite (generated images, small checkpoint). These numbers never stand in the paper's tables."
 TIERS = ("verified", "community")
 REASONS = {  # in the order in which they are tried and shown
     "invalid": "not a valid record",
@@ -65,6 +66,11 @@ class Board:
     def order(self) -> tuple:
         """The order of boards on a page: verified before community."""
         return (self.protocol, self.dataset, TIERS.index(self.tier), self.task, self.backbone, self.precision, self.protocol_hash)
+
+
+def embedded(protocol: str) -> bool:
+    """Whether a protocol is of the embedded suite, whose numbers stand apart from those of the paper's protocols."""
+    return protocol.startswith("mini")
 
 
 def collect(results: Path) -> Collection:

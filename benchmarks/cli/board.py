@@ -7,7 +7,7 @@ from pathlib import Path
 
 def register(commands) -> None:
     p = commands.add_parser("board", help="build or check the leaderboard's pages")
-    p.add_argument("action", choices=("build",), help="write the pages")
+    p.add_argument("action", choices=("build",), help="write the pages: Markdown, pictures and index.html")
     p.add_argument("--check", action="store_true", help="write nothing: fail where a page differs from what its records give")
     p.add_argument("--results", type=Path, help="results folder (default: the checkout's)")
     p.add_argument(

@@ -1,0 +1,36 @@
+"""The commands of records, as a reader may paste them into a shell."""
+
+from __future__ import annotations
+
+import shlex
+from collections import defaultdict
+from functools import lru_cache
+
+from benchmarks.board.text import plain
+from benchmarks.records import Record
+
+
+def commands(records: list[Record]) -> list[str]:
+    """The records' commands, each once, those that differ by the seed as one. Readers paste them into a shell, and anyone may
+    send a record: only calls of this program are shown, quoted anew so that nothing in them is more than an argument."""
+    shown, seeds = set(), defaultdict(set)
+    for record in records:
+        words = _words(record.command)
+        ours = words[:3] == ("python", "-m", "benchmarks") and "`" not in record.command and record.command.isprintable()
+        if not ours:
+            shown.add(plain(f"# {record.spec.method}, seed {record.spec.seed}: not a command of ours"))
+        elif "--seeds" in words[:-1] and words[(place := words.index("--seeds") + 1)].isdecimal():
+            seeds[(*words[:place], *words[place + 1 :]), place].add(int(words[place]))
+        else:
+            shown.add(shlex.join(words))
+    for (words, place), numbers in seeds.items():
+        shown.add(shlex.join([*words[:place], ",".join(map(str, sorted(numbers))), *words[place:]]))
+    return sorted(shown)
+
+
+@lru_cache(maxsize=1 << 17)  # a command is on its page and behind its row, and taking it apart is slow
+def _words(command: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(command))
+    except ValueError:  # a quotation that does not end
+        return ()
