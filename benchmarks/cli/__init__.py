@@ -14,11 +14,12 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells count
 EXAMPLES = """examples:
   python -m benchmarks run --task camo --method dora+swap     the main job: train, search, test, table
   python -m benchmarks sweep                                  every method on every task, with and without swap, all seeds
+  python -m benchmarks compare dora+swap dora                 is one better than the other, image by image?
   python -m benchmarks check method my/file.py:MyMethod       does a method of your own keep the contract?
   python -m benchmarks list                                   every task, dataset, backbone, method and protocol
   python -m benchmarks doctor                                 what is installed and prepared here, and how to mend the rest
 
-exit codes: 0 done, 1 a run failed and left its record, 2 usage, 3 data or weights missing, 4 invalid record, 130 interrupted"""
+exit codes: 0 done, 1 a run failed and left its record or a check found faults, 2 usage, 3 data or weights missing, 4 invalid record, 130 interrupted"""
 
 
 def parser() -> argparse.ArgumentParser:
