@@ -242,6 +242,18 @@ def test_the_panel_by_keyboard_and_by_the_back_button(browser):
     browser.until("document.activeElement.closest('tr')?.querySelector('th').innerText === 'base+swap'")
 
 
+def test_going_elsewhere_from_a_panel_or_while_typing_stays_there(browser):
+    browser.click("#rows tbody button")
+    browser.until(OPEN)
+    browser.js("location.hash = 'p-readme'")
+    browser.until(f"!{OPEN} && !document.getElementById('p-readme').hidden")
+    browser.js("new Promise(done => setTimeout(done, 300))")
+    assert browser.js("location.hash") == "#p-readme"
+    browser.js("location.hash = 'table'; change({q: 'dora'}); location.hash = 'p-readme'")
+    browser.js("new Promise(done => setTimeout(done, 300))")
+    assert browser.js("location.hash") == "#p-readme" and not browser.js("document.getElementById('p-readme').hidden")
+
+
 def test_what_is_copied(browser):
     browser.js("location.hash = 'q=base%2Bswap+camo-mini'")
     browser.until("state.q")

@@ -271,7 +271,8 @@ function change(part) {
   limit = PART;
   draw();
   clearTimeout(waiting);
-  waiting = setTimeout(() => rewrite(serialise()), 150);
+  const from = location.hash;
+  waiting = setTimeout(() => location.hash === from && rewrite(serialise()), 150); // unless the reader has gone elsewhere
 }
 
 function rewrite(hash) {

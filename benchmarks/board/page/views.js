@@ -69,7 +69,7 @@ function start() {
   unfold();
   $("panel").addEventListener("close", () => {
     delete state.open;
-    rewrite(serialise());
+    if (parse(location.hash.slice(1)).open) rewrite(serialise()); // else it was closed by going elsewhere
   });
   $("panel").addEventListener("click", (event) => {
     if (event.target === $("panel")) closePanel(); // the backdrop
