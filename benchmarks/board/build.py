@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.board import cost_page, search_page
+from benchmarks.board import cost_page, headline, search_page
 from benchmarks.board.collect import REASONS, TIERS, Board, Collection, Dropped, board_of, boards, collect
 from benchmarks.board.how import how
-from benchmarks.board.overview import overview
+from benchmarks.board.overview import alike, embedded, overview
 from benchmarks.board.stage_costs import stage_costs
-from benchmarks.board.tables import headline, missing_seeds, other_metrics, search_table, summary
+from benchmarks.board.tables import headline as in_a_line
+from benchmarks.board.tables import missing_seeds, other_metrics, search_table, summary
 from benchmarks.board.text import MARK, Table, code, escape, markdown
 from benchmarks.errors import UsageError
 from benchmarks.files import write_atomically
@@ -33,12 +34,14 @@ _TIER_MEANS = {
 }
 
 
-def build(results: Path, out: Path) -> list[Path]:
-    """Write the pages that changed, remove generated pages that are no longer made; return both, sorted.
+def build(results: Path, out: Path, readme: Path | None = None) -> list[Path]:
+    """Write the pages that changed, remove generated pages that are no longer made, refresh the headline of `readme`; return what
+    changed, sorted.
 
     Raises MissingData without a results folder, UsageError when a page would overwrite a file that is not generated.
     """
-    pages, out = render(results), Path(out)
+    found = collect(results)
+    pages, out = render(results, found), Path(out)
     touched = []
     for name, text in pages.items():
         path = out / name
@@ -51,24 +54,30 @@ def build(results: Path, out: Path) -> list[Path]:
     for path in _stale(pages, out):
         path.unlink()
         touched.append(path)
+    if readme and (text := headline.refreshed(readme, found)) is not None:
+        write_atomically(readme, text)
+        touched.append(readme)
     return sorted(touched)
 
 
-def check(results: Path, out: Path) -> list[str]:
-    """One line for each page that is missing, differs, or is no longer made; empty when `out` is up to date."""
-    pages, out, faults = render(results), Path(out), []
+def check(results: Path, out: Path, readme: Path | None = None) -> list[str]:
+    """One line for each page that is missing, differs, or is no longer made; empty when `out` and `readme` are up to date."""
+    found = collect(results)
+    pages, out, faults = render(results, found), Path(out), []
     for name, text in pages.items():
         path = out / name
         if not path.is_file():
             faults.append(f"missing: {name}")
         elif path.read_text(encoding="utf-8", errors="replace") != text:
             faults.append(f"differs: {name}")
+    if readme and headline.refreshed(readme, found) is not None:
+        faults.append(f"differs: the headline of {readme.name}")
     return faults + [f"stale: {path.relative_to(out).as_posix()}" for path in _stale(pages, out)]
 
 
-def render(results: Path) -> dict[str, str]:
+def render(results: Path, found: Collection | None = None) -> dict[str, str]:
     """All pages, by their path under the leaderboard folder. Raises MissingData without a results folder."""
-    found = collect(results)
+    found = found or collect(results)
     groups = boards(found.kept)
     failed = [d for d in found.dropped if d.reason == "failed"]
     subjects = {(b.protocol, b.dataset) for b in groups} | {(d.record.spec.protocol, d.record.spec.dataset) for d in failed}
@@ -80,7 +89,8 @@ def render(results: Path) -> dict[str, str]:
             further += [maker] if made else []
             pages |= {name: part if isinstance(part, str) else _finish(part) for name, part in made.items()}
             bar.step()
-        pages = {"README.md": _index(found, groups, names, further)} | pages
+        pages |= headline.pictures(groups)
+        pages = {"README.md": _index(found, groups, names, further, pages)} | pages
         for subject in sorted(subjects):
             here = {b: r for b, r in groups.items() if (b.protocol, b.dataset) == subject}
             broken = [d for d in failed if (d.record.spec.protocol, d.record.spec.dataset) == subject]
@@ -89,16 +99,20 @@ def render(results: Path) -> dict[str, str]:
     return pages
 
 
-def _index(found: Collection, groups: dict[Board, list[Record]], names: dict, further: list) -> str:
+def _index(found: Collection, groups: dict[Board, list[Record]], names: dict, further: list, pages: dict[str, str]) -> str:
     parts = [
         "# Leaderboard",
         'Channel replacement ("swap") and other ways to adapt a frozen vision model. '
         "Each page holds one dataset under one protocol; its tables are made from the records in `results/`.",
     ]
-    for title, embedded in (("Paper protocols", False), ("Embedded suite", True)):
-        rows = [_line(board, records, names) for board, records in groups.items() if _embedded(board.protocol) == embedded]
-        parts += [f"## {title}", *([f"> {EMBEDDED}"] if embedded else []), _raw_table(rows) if rows else "No record yet."]
-        parts += _overviews({b: r for b, r in groups.items() if _embedded(b.protocol) == embedded})
+    for suite in headline.SUITES:
+        here = {b: r for b, r in groups.items() if embedded(b.protocol) == suite.embedded}
+        rows = [_line(board, records, names) for board, records in here.items()]
+        parts += [f"## {suite.title}", *([f"> {EMBEDDED}"] if suite.embedded else [])]
+        parts += [_raw_table(rows) if rows else "No record yet."]
+        if suite.picture in pages:
+            parts += [f"![{headline.ALT}]({suite.picture})", headline.READ]
+        parts += _overviews(here)
     for maker in further:
         parts += [f"## {maker.TITLE}", f"[{maker.LINE}]({maker.PAGE})"]
     parts += [
@@ -113,17 +127,10 @@ def _index(found: Collection, groups: dict[Board, list[Record]], names: dict, fu
 
 def _overviews(groups: dict[Board, list[Record]]) -> list[str]:
     """Methods beside datasets, one table for what may stand in one: equal protocol version, tier, backbone and precision."""
-    tables: dict[tuple, dict[str, list[Record]]] = defaultdict(dict)
-    for board, records in groups.items():
-        alike = (TIERS.index(board.tier), board.protocol, board.protocol_hash, board.backbone, board.precision)
-        known = tables[alike]
-        known[board.dataset if board.dataset not in known else f"{board.dataset}, inputs {board.inputs}"] = records
     parts = []
-    for tier, protocol, version, backbone, precision in sorted(tables):
-        made = tables[tier, protocol, version, backbone, precision]
+    for key, made in alike(groups).items():
         if len(made) > 1:  # one dataset's numbers are a click away
-            with_precision = f"{backbone}, {precision}" if precision != "float32" else backbone
-            title = f"### {TIERS[tier].capitalize()}: {escape(with_precision)}, {escape(protocol)}, version {version[:8]}"
+            title = f"### {key.tier.capitalize()}: {escape(key.model)}, {escape(key.protocol)}, version {key.version[:8]}"
             parts += [title, markdown(overview(made))]
     return parts
 
@@ -131,7 +138,7 @@ def _overviews(groups: dict[Board, list[Record]]) -> list[str]:
 def _line(board: Board, records: list[Record], names: dict) -> dict[str, str]:
     page = f"[{escape(board.protocol)} / {escape(board.dataset)}]({names[board.protocol, board.dataset]})"
     tier = board.tier + (" (seeds missing)" if board.tier == "verified" and missing_seeds(records) else "")
-    cells = {"tier": tier, "backbone": _backbone(board), "version": board.protocol_hash[:8], **headline(records)}
+    cells = {"tier": tier, "backbone": _backbone(board), "version": board.protocol_hash[:8], **in_a_line(records)}
     return {"page": page} | {k: escape(v) for k, v in cells.items()}
 
 
@@ -139,7 +146,7 @@ def _page(subject: tuple[str, str], groups: dict[Board, list[Record]], failed: l
     protocol, dataset = subject
     parts = [
         f"# {escape(dataset)}, protocol {escape(protocol)}",
-        *([f"> {EMBEDDED}"] if _embedded(protocol) else []),
+        *([f"> {EMBEDDED}"] if embedded(protocol) else []),
         "[All pages, and how to read the numbers](README.md)",
     ]
     versions = sorted({b.protocol_hash[:8] for b in groups})
@@ -237,10 +244,6 @@ def _file_names(subjects: set[tuple[str, str]]) -> dict[tuple[str, str], str]:
 
 def _backbone(board: Board) -> str:
     return board.backbone + (f", {board.precision}" if board.precision != "float32" else "")
-
-
-def _embedded(protocol: str) -> bool:
-    return protocol.startswith("mini")
 
 
 def _ours(path: Path) -> bool:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-
-from benchmarks.board.collect import TIERS, Board
+from benchmarks.board.collect import Board
+from benchmarks.board.overview import Alike, alike
 from benchmarks.board.pool import Pool, difference, family, head_of, interval, mean, metrics_of, ordered, pool
 from benchmarks.board.text import plain
 from benchmarks.board.units import Unit, unit
@@ -30,17 +29,11 @@ def latex(boards: dict[Board, list[Record]], intervals: bool = False) -> str:
 
     With `intervals` each mean has its 95 % interval beside it.
     """
-    tables: dict[tuple, dict[str, list[Record]]] = defaultdict(dict)
-    for board, records in boards.items():
-        alike = (TIERS.index(board.tier), board.protocol, board.protocol_hash, board.backbone, board.precision)
-        known = tables[alike]
-        known[board.dataset if board.dataset not in known else f"{board.dataset}, inputs {board.inputs}"] = records
-    parts = [_table(key, tables[key], intervals) for key in sorted(tables)]
+    parts = [_table(key, made, intervals) for key, made in alike(boards).items()]
     return "\n\n".join([HEAD, *parts]) + "\n"
 
 
-def _table(key: tuple, records: dict[str, list[Record]], intervals: bool) -> str:
-    tier, protocol, version, backbone, precision = key
+def _table(key: Alike, records: dict[str, list[Record]], intervals: bool) -> str:
     pools = {name: pool(made, metrics_of(made)[0]) for name, made in records.items()}
     columns = {name: _column(pooled, intervals) for name, pooled in pools.items()}
     units = {name: unit(pooled.metric) for name, pooled in pools.items()}
@@ -60,7 +53,7 @@ def _table(key: tuple, records: dict[str, list[Record]], intervals: bool) -> str
             r"\begin{table}",
             r"\centering",
             rf"\caption{{{_caption(key, records, pools, columns, intervals)}}}",
-            rf"\label{{tab:chanswap-{TIERS[tier]}-{version[:8]}-{_label(backbone, precision)}}}",
+            rf"\label{{tab:chanswap-{key.tier}-{key.version[:8]}-{_label(key.backbone, key.precision)}}}",
             rf"\begin{{tabular}}{{l{'r' * len(columns)}}}",
             r"\toprule",
             " & ".join(["method", *heads]) + r" \\",
@@ -100,8 +93,7 @@ def _range(pooled: Pool, name: str, shown: Unit) -> str:
     return f"({shown.show(found.low)} to {shown.show(found.high)})".replace("-", "$-$") if found else "(none)"
 
 
-def _caption(key: tuple, records: dict[str, list[Record]], pools: dict[str, Pool], columns: dict, intervals: bool) -> str:
-    tier, protocol, version, backbone, precision = key
+def _caption(key: Alike, records: dict[str, list[Record]], pools: dict[str, Pool], columns: dict, intervals: bool) -> str:
     first = next(iter(records.values()))[0]
     seeds = sorted({len(s) for pooled in pools.values() for s in pooled.scores.values()})
     counts = sorted({len(r.images) for made in records.values() for r in made})
@@ -110,9 +102,9 @@ def _caption(key: tuple, records: dict[str, list[Record]], pools: dict[str, Pool
     rules = [f"head {head}"] if (head := head_of(first)) else rules
     said = [
         f"{' or '.join(units)}, mean over {_or(seeds)} seed{'' if seeds == [1] else 's'} of the mean over {_or(counts)} test images",
-        f"Backbone {backbone}" + (f", {precision}" if precision != "float32" else ""),
-        f"Protocol {protocol}, version {version[:8]}: {', '.join(rules)}",
-        f"Only {TIERS[tier]} records",
+        f"Backbone {key.model}",
+        f"Protocol {key.protocol}, version {key.version[:8]}: {', '.join(rules)}",
+        f"Only {key.tier} records",
     ]
     text = " ".join(f"{escape(sentence)}." for sentence in said)
     text += r" Bold: best of a column. Underlined: its difference to the best, paired by image, has a 95\,\% interval that holds zero."
@@ -121,7 +113,7 @@ def _caption(key: tuple, records: dict[str, list[Record]], pools: dict[str, Pool
     if any("control" in pooled.roles.values() for pooled in pools.values()):
         text += r" \textit{Italic}: controls, which are never the best."
     text += r" In brackets: 95\,\% bootstrap intervals." if intervals else ""
-    if protocol.startswith("mini"):
+    if key.embedded:
         text += " Generated images and a small checkpoint: these numbers never stand in for those of real images."
     return text
 
