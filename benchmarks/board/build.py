@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shlex
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pandas as pd
 
 from benchmarks.board import cost_page, headline, search_page
 from benchmarks.board.collect import REASONS, TIERS, Board, Collection, Dropped, board_of, boards, collect
+from benchmarks.board.commands import commands
 from benchmarks.board.how import how
 from benchmarks.board.overview import alike, embedded, overview
 from benchmarks.board.stage_costs import stage_costs
@@ -171,31 +171,10 @@ def _page(subject: tuple[str, str], groups: dict[Board, list[Record]], failed: l
                 parts += ["#### Other metrics", markdown(others)]
             parts += ["#### Swaps", markdown(search_table(records))]
             parts += ["#### Cost", *(markdown(table) for table in stage_costs(records))]
-            parts += ["#### Reproduce", code(_commands(records))]
+            parts += ["#### Reproduce", code(commands(records))]
         if broken:
             parts += [f"### Failed runs, {tier}", markdown(_failures(broken))]
     return _finish(parts)
-
-
-def _commands(records: list[Record]) -> list[str]:
-    """The records' commands, each once, those that differ by the seed as one. Readers paste them into a shell, and anyone may
-    send a record: only calls of this program are shown, quoted anew so that nothing in them is more than an argument."""
-    shown, seeds = set(), defaultdict(set)
-    for record in records:
-        try:
-            words = shlex.split(record.command)
-        except ValueError:  # a quotation that does not end
-            words = []
-        ours = words[:3] == ["python", "-m", "benchmarks"] and "`" not in record.command and record.command.isprintable()
-        if not ours:
-            shown.add(f"# {record.spec.method}, seed {record.spec.seed}: not a command of ours")
-        elif "--seeds" in words[:-1] and words[(place := words.index("--seeds") + 1)].isdecimal():
-            seeds[(*words[:place], *words[place + 1 :]), place].add(int(words[place]))
-        else:
-            shown.add(shlex.join(words))
-    for (words, place), numbers in seeds.items():
-        shown.add(shlex.join([*words[:place], ",".join(map(str, sorted(numbers))), *words[place:]]))
-    return sorted(shown)
 
 
 def _failures(failed: list[Dropped]) -> Table:

@@ -30,7 +30,7 @@ def call(args) -> int:
     return 0
 
 
-def _nearest(path: Path) -> str:
+def nearest(path: Path) -> str:
     """What to do about a record's file that is not there: the most like it among those that are."""
     from benchmarks.environment import project_root
 
@@ -143,7 +143,7 @@ def _record(path: Path) -> None:
     from benchmarks.errors import UsageError, count
 
     if not path.is_file():
-        raise UsageError(f"there is no record {path}; {_nearest(path)}")
+        raise UsageError(f"there is no record {path}; {nearest(path)}")
     record = records.read(path)
     on = record.environment
     print(
