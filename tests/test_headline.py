@@ -114,22 +114,19 @@ def test_the_block_is_refreshed_and_checked_and_the_rest_is_left(small, tmp_path
     readme, out = tmp_path / "README.md", tmp_path / "leaderboard"
     readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter | $1 \\1\n")
     build(small, out)
-    assert check(small, out, readme) == ["differs: the headline of README.md"]
-    assert build(small, out, readme) == [readme]
-    assert check(small, out, readme) == [] and build(small, out, readme) == []
+    assert check(small, out, tmp_path) == ["differs: README.md"] and check(small, out) == []
+    assert build(small, out, tmp_path) == [readme]
+    assert check(small, out, tmp_path) == [] and build(small, out, tmp_path) == []
     text = readme.read_text()
     assert text.startswith(f"before\n{BEGIN}\n") and text.endswith(f"{END}\nafter | $1 \\1\n") and "old" not in text
     assert "](leaderboard/headline.svg)" in text and re.search(r"^\| dora ", text, re.M)
 
 
 @pytest.mark.parametrize("text", [f"{END}{BEGIN}", BEGIN, f"{BEGIN}{BEGIN}{END}"])
-def test_markers_that_are_no_pair_are_an_error(tmp_path, text):
-    (tmp_path / "README.md").write_text(text)
+def test_markers_that_are_no_pair_are_an_error(text):
     with pytest.raises(UsageError, match="mend that"):
-        refreshed(tmp_path / "README.md", collect(RESULTS))
+        refreshed(text, collect(RESULTS))
 
 
-def test_a_readme_without_markers_or_none_is_left_alone(tmp_path):
-    (tmp_path / "README.md").write_text("mine")
-    assert refreshed(tmp_path / "README.md", collect(RESULTS)) is None
-    assert refreshed(tmp_path / "no.md", collect(RESULTS)) is None
+def test_a_readme_without_markers_is_left_alone():
+    assert refreshed("mine", collect(RESULTS)) == "mine"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.board import cost_page, headline, search_page
+from benchmarks.board import cost_page, headline, search_page, woven
 from benchmarks.board.collect import REASONS, TIERS, Board, Collection, Dropped, board_of, boards, collect
 from benchmarks.board.commands import commands
 from benchmarks.board.how import how
@@ -34,9 +34,9 @@ _TIER_MEANS = {
 }
 
 
-def build(results: Path, out: Path, readme: Path | None = None) -> list[Path]:
-    """Write the pages that changed, remove generated pages that are no longer made, refresh the headline of `readme`; return what
-    changed, sorted.
+def build(results: Path, out: Path, root: Path | None = None) -> list[Path]:
+    """Write the pages that changed, remove generated pages that are no longer made, refresh what other files of the checkout at
+    `root` hold of them (`benchmarks.board.woven`); return what changed, sorted.
 
     Raises MissingData without a results folder, UsageError when a page would overwrite a file that is not generated.
     """
@@ -54,14 +54,15 @@ def build(results: Path, out: Path, readme: Path | None = None) -> list[Path]:
     for path in _stale(pages, out):
         path.unlink()
         touched.append(path)
-    if readme and (text := headline.refreshed(readme, found)) is not None:
-        write_atomically(readme, text)
-        touched.append(readme)
+    for path, text in woven.stale(root, found).items() if root else ():
+        write_atomically(path, text)
+        touched.append(path)
     return sorted(touched)
 
 
-def check(results: Path, out: Path, readme: Path | None = None) -> list[str]:
-    """One line for each page that is missing, differs, or is no longer made; empty when `out` and `readme` are up to date."""
+def check(results: Path, out: Path, root: Path | None = None) -> list[str]:
+    """One line for each page that is missing, differs, or is no longer made, and for each other file of the checkout at `root`
+    whose part differs; empty when all is up to date."""
     found = collect(results)
     pages, out, faults = render(results, found), Path(out), []
     for name, text in pages.items():
@@ -70,8 +71,7 @@ def check(results: Path, out: Path, readme: Path | None = None) -> list[str]:
             faults.append(f"missing: {name}")
         elif path.read_text(encoding="utf-8", errors="replace") != text:
             faults.append(f"differs: {name}")
-    if readme and headline.refreshed(readme, found) is not None:
-        faults.append(f"differs: the headline of {readme.name}")
+    faults += [f"differs: {path.relative_to(root).as_posix()}" for path in woven.stale(root, found)] if root else []
     return faults + [f"stale: {path.relative_to(out).as_posix()}" for path in _stale(pages, out)]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from benchmarks.board.axis import BAD, GOOD, GREY, INK, digits, label, step
 from benchmarks.board.collect import TIERS, Board, Collection, boards
@@ -171,18 +170,13 @@ def block(found: Collection, pages: str = "leaderboard") -> str:
     return "\n\n".join([NOTE, *(parts or ["No verified record yet."])])
 
 
-def refreshed(readme: Path, found: Collection) -> str | None:
-    """The README with its block made anew; None where nothing changes, or where it has no markers. Raises UsageError for markers
-    that are not one pair in their order."""
-    try:
-        text = Path(readme).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
+def refreshed(text: str, found: Collection) -> str:
+    """A README with its block made anew, or as it is where it has no markers. Raises UsageError for markers that are not one pair in
+    their order."""
     marks = re.findall(f"{re.escape(BEGIN)}|{re.escape(END)}", text)
     if not marks:
-        return None
+        return text
     if marks != [BEGIN, END]:
-        raise UsageError(f"{readme} must have one {BEGIN} and after it one {END}, or neither; mend that, then build again")
+        raise UsageError(f"the README must have one {BEGIN} and after it one {END}, or neither; mend that, then build again")
     before, rest = text.split(BEGIN)
-    made = f"{before}{BEGIN}\n{block(found)}\n{END}{rest.split(END)[1]}"
-    return made if made != text else None
+    return f"{before}{BEGIN}\n{block(found)}\n{END}{rest.split(END)[1]}"

@@ -22,7 +22,7 @@ def sheet(dataset: Dataset, split: str, count: int):
     names = data.ids(dataset, split, rules_of(dataset))[:count]
     cells = []
     for sample in data.load(dataset, split, names):
-        pair = [np.asarray(Image.fromarray(a).resize((CELL, CELL))) for a in (sample.image, shown(sample))]
+        pair = [np.asarray(Image.fromarray(a).resize((CELL, CELL))) for a in (sample.image, _shown(sample))]
         cells.append(np.concatenate(pair))
     blank = np.full_like(cells[0], 255)
     cells += [blank] * (-len(cells) % COLUMNS)
@@ -30,7 +30,7 @@ def sheet(dataset: Dataset, split: str, count: int):
     return Image.fromarray(np.concatenate(rows))
 
 
-def shown(sample) -> np.ndarray:
+def _shown(sample) -> np.ndarray:
     """The truth as a picture (H, W, 3) uint8: the object outlined and clicked, depth from near (bright) to far, the class's number."""
     from scipy import ndimage
 
