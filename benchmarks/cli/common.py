@@ -27,6 +27,13 @@ def add_flags(p) -> None:
     )
     p.add_argument("--loaders", type=int, default=0, metavar="N", help="processes that read training images ahead (default: 0)")
     p.add_argument("--threads", type=int, help="default: the cores that nobody else keeps busy")
+    p.add_argument(
+        "--log",
+        action="append",
+        default=[],
+        choices=("tensorboard", "wandb"),
+        help="also write scalars there, under $CHANSWAP_HOME/logs (repeatable; pip install 'chanswap[log]'); it can fail no run",
+    )
     p.add_argument("--offline", action="store_true", help="let no library reach for the network")
     p.add_argument("--force", action="store_true", help="do every stage again, kept or not")
     p.add_argument("--dry-run", action="store_true", help="print the plan and stop")
@@ -107,6 +114,16 @@ def tables(done: list, beside: list = ()) -> None:
         for table in tables.cost([record]):
             print()
             print(terminal(table))
+
+
+def say_logs(names: list[str]) -> None:
+    """Where the logs of this call are, and what looks at them."""
+    from benchmarks.tracking import folder
+
+    look = {"tensorboard": "tensorboard --logdir {}", "wandb": "wandb sync --sync-all, in {}"}
+    for name in dict.fromkeys(names):
+        if folder(name).is_dir():
+            log.info("logged: %s", look[name].format(folder(name)))
 
 
 def first_line(plan) -> str:

@@ -66,10 +66,11 @@ def call(args) -> int:
     used = threads.choose(args.threads)
     made, fresh = [], []
     for p in plans:
-        record, was_cached = _one(p, tier / p.file_name, used, args.force)
+        record, was_cached = _one(p, tier / p.file_name, used, args.force, args.log)
         made.append(record)
         fresh += [] if was_cached else [record]
     _tables(made, tier)
+    common.say_logs(args.log if fresh else [])
     if any(fault(record, tier.name) is None for record in (fresh if leaderboard.exists() else made)):
         common.refresh(results, leaderboard)
     elif fresh:
@@ -77,10 +78,11 @@ def call(args) -> int:
     return 1 if any(record.status == "failed" for record in made) else 0
 
 
-def _one(p, path: Path, threads: int, force: bool):
+def _one(p, path: Path, threads: int, force: bool, logs: list[str]):
     from benchmarks import store
     from benchmarks.errors import count
-    from benchmarks.runner import cached, failure_path, run
+    from benchmarks.runner import cached, failure_path
+    from benchmarks.tracking import tracked
 
     if force:
         for job in p.jobs.values():
@@ -104,7 +106,7 @@ def _one(p, path: Path, threads: int, force: bool):
     if ready:
         log.info("kept from earlier calls: %s", ", ".join(ready))
     where_failed = failure_path(path)
-    record = run(p, path, threads)
+    record = tracked(logs, p, path, threads)
     if record.status == "failed":
         log.error("failed: %s", record.error)
         log.error("its record: python -m benchmarks show %s", common.near(where_failed))
