@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import records
+from benchmarks.catalog import METHODS
 from benchmarks.cli import main
 from benchmarks.plan import Request, plan
 from benchmarks.protocols import PROTOCOLS
@@ -147,6 +148,7 @@ def test_an_interrupt_inside_a_backend_is_still_the_users(plain, tmp_path, monke
 def test_one_backend_that_fails_takes_no_other_with_it(plain, tmp_path, monkeypatch):
     monkeypatch.setitem(BACKENDS, "tensorboard", Hostile)
     monkeypatch.setitem(BACKENDS, "wandb", Keeping)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)  # as if it were installed
     record = run(tmp_path, "--log", "tensorboard", "--log", "wandb")
     *scalars, (settings, metrics), closed = Keeping.told
     assert closed == () and settings["method"] == "lora+swap" and settings["seed"] == 0
@@ -202,5 +204,8 @@ def test_a_run_that_fails_closes_its_log(plain, tmp_path, monkeypatch):
         "    def attach(self, model):\n        raise RuntimeError('no place')\n    def count(self, model):\n        return 1\n"
     )
     words = [*RUN, "--method", f"{tmp_path / 'bad.py'}:Bad", "--results", str(tmp_path / "results"), "--log", "tensorboard"]
-    assert main(words) == 1
+    try:
+        assert main(words) == 1
+    finally:
+        METHODS._entries.pop("bad"), METHODS._origins.pop("bad")  # no other test must see it
     assert Keeping.told[-1] == () and Keeping.told[-2][0]["status"] == "failed" and Keeping.told[-2][1] == {}

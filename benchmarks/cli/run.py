@@ -63,14 +63,14 @@ def call(args) -> int:
         print("\n".join(describe(p) for p in plans))
         return 0
     results, tier, leaderboard = common.folders(args, plans)
-    used = threads.choose(args.threads)
+    used, logs = threads.choose(args.threads), common.logs(args)
     made, fresh = [], []
     for p in plans:
-        record, was_cached = _one(p, tier / p.file_name, used, args.force, args.log)
+        record, was_cached = _one(p, tier / p.file_name, used, args.force, logs)
         made.append(record)
         fresh += [] if was_cached else [record]
     _tables(made, tier)
-    common.say_logs(args.log if fresh else [])
+    common.say_logs(logs if fresh else ())
     if any(fault(record, tier.name) is None for record in (fresh if leaderboard.exists() else made)):
         common.refresh(results, leaderboard)
     elif fresh:
@@ -78,7 +78,7 @@ def call(args) -> int:
     return 1 if any(record.status == "failed" for record in made) else 0
 
 
-def _one(p, path: Path, threads: int, force: bool, logs: list[str]):
+def _one(p, path: Path, threads: int, force: bool, logs: tuple[str, ...]):
     from benchmarks import store
     from benchmarks.errors import count
     from benchmarks.runner import cached, failure_path

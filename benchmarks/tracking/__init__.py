@@ -105,7 +105,7 @@ def _tried(name: str, call: Callable):
     except KeyboardInterrupt:
         raise
     except ImportError as error:
-        log.warning("--log %s: not logged (%s); pip install 'chanswap[log]', the run goes on", name, _line(error))
+        log.warning("--log %s: not logged (%s); pip install %s for the next time, the run goes on", name, _line(error), name)
     except BaseException as error:  # some of these packages end the process where they are not content
         log.warning("--log %s: no longer logged (%s); the run goes on", name, _line(error))
     return None
