@@ -108,10 +108,51 @@ def silent() -> Iterator[None]:
         _silent = before
 
 
+_listener: Callable[[str, int, int], None] | None = None
+
+
 @contextmanager
-def progress(name: str, total: int, unit: str) -> Iterator[_Lines | _Bar | _Silent]:
+def heard(listener: Callable[[str, int, int], None]) -> Iterator[None]:
+    """Inside, `listener(name, done, total)` hears of every step of every display, shown or silent. It must not raise."""
+    global _listener
+    before, _listener = _listener, listener
+    try:
+        yield
+    finally:
+        _listener = before
+
+
+class _Heard:
+    """A display that also tells a listener."""
+
+    def __init__(self, shown: _Lines | _Bar | _Silent, tell: Callable[[str, int, int], None], name: str, total: int):
+        self._shown, self._tell, self._name, self._total, self._done = shown, tell, name, total, 0
+
+    def step(self, count: int = 1) -> None:
+        self._shown.step(count)
+        self._hear(self._done + count)
+
+    def to(self, done: int, total: int | None = None) -> None:
+        self._shown.to(done, total)
+        self._total = total or self._total
+        self._hear(done)
+
+    def _hear(self, done: int) -> None:
+        self._done = done
+        self._tell(self._name, done, self._total)
+
+    def close(self) -> None:
+        self._shown.close()
+
+    def stop(self) -> None:
+        self._shown.stop()
+
+
+@contextmanager
+def progress(name: str, total: int, unit: str) -> Iterator[_Lines | _Bar | _Silent | _Heard]:
     """A progress display with `step(count)` and `to(done, total)`, closed at the end of the block."""
     shown = _Silent() if _silent else _Bar(name, total, unit) if sys.stderr.isatty() else _Lines(name, total, unit)
+    shown = _Heard(shown, _listener, name, total) if _listener else shown
     try:
         yield shown
     except BaseException:

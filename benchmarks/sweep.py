@@ -53,8 +53,17 @@ def groups(plans: Iterable[Plan]) -> list[list[Plan]]:
     return [list(group) for _, group in groupby(ordered, key=model)]
 
 
-def sweep(plans: list[Plan], tier: Path, jobs: int, threads: int, force: bool, said: Callable[[Outcome], None]) -> list[Outcome]:
-    """Do every plan, `jobs` groups at a time with `threads` threads each, and write each record under `tier`.
+def sweep(
+    plans: list[Plan],
+    tier: Path,
+    jobs: int,
+    threads: int,
+    force: bool,
+    said: Callable[[Outcome], None],
+    logs: tuple[str, ...] = (),
+) -> list[Outcome]:
+    """Do every plan, `jobs` groups at a time with `threads` threads each, and write each record under `tier`; `logs` name where
+    scalars go besides.
 
     A run that fails leaves its record and the sweep goes on; so it does when a process dies, with the runs of its group
     counted as failed. `said` hears of each outcome as it comes. KeyboardInterrupt stops it: what is finished is kept.
@@ -76,7 +85,7 @@ def sweep(plans: list[Plan], tier: Path, jobs: int, threads: int, force: bool, s
         try:
             while waiting or running:
                 while waiting and len(running) < jobs:
-                    future = pool.submit(_group, waiting[0], tier, threads, force)  # raises where a process has just died
+                    future = pool.submit(_group, waiting[0], tier, threads, force, logs)  # raises where a process has just died
                     running[future] = waiting.pop(0)
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     hear(future.result())
@@ -87,7 +96,7 @@ def sweep(plans: list[Plan], tier: Path, jobs: int, threads: int, force: bool, s
             log.warning("a process of the sweep died (out of memory?); its runs are tried once more, one at a time")
             pool.shutdown()
             for group in lost:
-                hear(_alone(group, tier, threads, force))
+                hear(_alone(group, tier, threads, force, logs))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for process in multiprocessing.active_children():  # an interrupt may have reached this process alone
@@ -98,10 +107,10 @@ def sweep(plans: list[Plan], tier: Path, jobs: int, threads: int, force: bool, s
     return outcomes
 
 
-def _alone(group: list[Plan], tier: Path, threads: int, force: bool) -> list[Outcome]:
+def _alone(group: list[Plan], tier: Path, threads: int, force: bool, logs: tuple[str, ...]) -> list[Outcome]:
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin, (threads, log.getEffectiveLevel())) as pool:
         try:
-            return pool.submit(_group, group, tier, threads, force).result()
+            return pool.submit(_group, group, tier, threads, force, logs).result()
         except BrokenProcessPool:
             return [
                 Outcome(p, "failed", 0.0, "its process died twice; look at the system's log for what killed it") for p in group
@@ -127,9 +136,10 @@ def _same_code(p: Plan) -> None:
         raise RunFailed(f"the code of {p.method} or of the suite has changed since the sweep began; call it again")
 
 
-def _group(group: list[Plan], tier: Path, threads: int, force: bool) -> list[Outcome]:
+def _group(group: list[Plan], tier: Path, threads: int, force: bool, logs: tuple[str, ...]) -> list[Outcome]:
     from benchmarks.progress import silent
-    from benchmarks.runner import cached, run
+    from benchmarks.runner import cached
+    from benchmarks.tracking import tracked
 
     if force:
         for job in {job.key: job for p in group for name, job in p.jobs.items() if name != "evaluate base"}.values():
@@ -143,7 +153,7 @@ def _group(group: list[Plan], tier: Path, threads: int, force: bool) -> list[Out
                 continue
             try:
                 _same_code(p)
-                record = run(p, path, threads)
+                record = tracked(logs, p, path, threads)
                 status, error = record.status, record.error
             except Exception as failure:  # missing data, a full disk: this cell's fault, not the sweep's
                 status, error = "failed", f"{type(failure).__name__}: {failure}".splitlines()[0]

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import re
-from collections import Counter, defaultdict
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
-
-from benchmarks.board import cost_page, html, search_page, speed_page
-from benchmarks.board.collect import EMBEDDED, REASONS, TIERS, Board, Collection, Dropped, board_of, boards, collect, embedded
-from benchmarks.board.commands import commands
-from benchmarks.board.how import how
-from benchmarks.board.overview import overview
-from benchmarks.board.stage_costs import stage_costs
-from benchmarks.board.tables import headline, missing_seeds, other_metrics, search_table, summary
-from benchmarks.board.text import MARK, Table, code, escape, markdown
+from benchmarks.board import cost_page, dataset_page, headline, html, index_page, paper_page, search_page, speed_page, woven  # fmt: skip
+from benchmarks.board.collect import Board, Collection, boards, collect
+from benchmarks.board.memo import remembering
+from benchmarks.board.tables import missing_seeds, summary
+from benchmarks.board.text import MARK, Table
 from benchmarks.errors import UsageError
 from benchmarks.files import write_atomically
 from benchmarks.progress import progress
@@ -25,20 +23,17 @@ from benchmarks.records import Record
 
 # Pages of other things than one dataset under one protocol: each module has TITLE and LINE for the index, PAGE, and
 # pages(results, found), which gives the parts (or the finished text) of its files by name; none where there is nothing to show.
-FURTHER = (cost_page, search_page, speed_page)
-_TIER_MEANS = {
-    "verified": "run from a clean tree, on the full test set; a note names the seeds of the protocol that are missing",
-    "community": "any other run, your own or one that was sent in, without what verified asks for",
-}
+FURTHER = (paper_page, cost_page, search_page, speed_page)
 
 
-def build(results: Path, out: Path) -> list[Path]:
-    """Write the files that changed, remove generated pages that are no longer made; return both, sorted.
+def build(results: Path, out: Path, root: Path | None = None) -> list[Path]:
+    """Write the files that changed, remove generated pages that are no longer made, refresh what other files of the checkout at
+    `root` hold of them (`benchmarks.board.woven`); return what changed, sorted.
 
     Raises MissingData without a results folder, UsageError when a page would overwrite a file that is not generated.
     """
-    pages, out = site(results), Path(out)
-    touched = []
+    pages, others = _all(results, root)
+    out, touched = Path(out), []
     for name, text in pages.items():
         path = out / name
         if path.is_file() and not _ours(path):
@@ -50,18 +45,24 @@ def build(results: Path, out: Path) -> list[Path]:
     for path in _stale(pages, out):
         path.unlink()
         touched.append(path)
+    for path, text in others.items():
+        write_atomically(path, text)
+        touched.append(path)
     return sorted(touched)
 
 
-def check(results: Path, out: Path) -> list[str]:
-    """One line for each page that is missing, differs, or is no longer made; empty when `out` is up to date."""
-    pages, out, faults = site(results), Path(out), []
+def check(results: Path, out: Path, root: Path | None = None) -> list[str]:
+    """One line for each page that is missing, differs, or is no longer made, and for each other file of the checkout at `root`
+    whose part differs; empty when all is up to date."""
+    pages, others = _all(results, root)
+    out, faults = Path(out), []
     for name, text in pages.items():
         path = out / name
         if not path.is_file():
             faults.append(f"missing: {name}")
         elif path.read_text(encoding="utf-8", errors="replace") != text:
             faults.append(f"differs: {name}")
+    faults += [f"differs: {path.relative_to(root).as_posix()}" for path in others]
     return faults + [f"stale: {path.relative_to(out).as_posix()}" for path in _stale(pages, out)]
 
 
@@ -70,16 +71,37 @@ def site(results: Path) -> dict[str, str]:
 
     Raises MissingData without a results folder.
     """
-    found = collect(results)
-    summaries = _summaries(boards(found.kept))
-    pages = _render(results, found, summaries)
-    return pages | {html.PAGE: html.page(pages, found.kept, summaries, Path(results).parent)}
+    return _all(results, None)[0]
 
 
 def render(results: Path) -> dict[str, str]:
     """The Markdown pages and their pictures, by their path under the leaderboard folder. Raises MissingData without a results folder."""
-    found = collect(results)
-    return _render(results, found, _summaries(boards(found.kept)))
+    with remembering(), _uncollected():
+        found = collect(results)
+        return _render(results, found, _summaries(boards(found.kept)))
+
+
+def _all(results: Path, root: Path | None) -> tuple[dict[str, str], dict[Path, str]]:
+    """Every file of the leaderboard, and the new text of what is stale elsewhere in the checkout at `root`."""
+    with remembering(), _uncollected():
+        found = collect(results)
+        summaries = _summaries(boards(found.kept))
+        pages = _render(results, found, summaries)
+        whole = pages | {html.PAGE: html.page(pages, found.kept, summaries, Path(results).parent)}
+        return whole, woven.stale(root, found) if root else {}
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without Python's search for cycles: ten thousand records are millions of objects, none of them in a cycle, and looking at
+    them again and again takes longer than reading them."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def _summaries(groups: dict[Board, list[Record]]) -> dict[Board, Table]:
@@ -95,7 +117,6 @@ def _render(results: Path, found: Collection, summaries: dict[Board, Table]) -> 
     groups = boards(found.kept)
     failed = [d for d in found.dropped if d.reason == "failed"]
     subjects = {(b.protocol, b.dataset) for b in groups} | {(d.record.spec.protocol, d.record.spec.dataset) for d in failed}
-    names = _file_names(subjects)
     with progress("build", len(FURTHER) + len(subjects), "pages") as bar:
         pages, further = {}, []
         for maker in FURTHER:
@@ -103,142 +124,31 @@ def _render(results: Path, found: Collection, summaries: dict[Board, Table]) -> 
             further += [maker] if made else []
             pages |= {name: part if isinstance(part, str) else _finish(part) for name, part in made.items()}
             bar.step()
-        pages = {"README.md": _index(found, groups, names, further)} | pages
+        pages |= headline.pictures(groups)
+        names = _file_names(subjects, set(pages))
+        pages = {"README.md": _finish(index_page.parts(found, groups, names, further, set(pages)))} | pages
         for subject in sorted(subjects):
             here = {b: r for b, r in groups.items() if (b.protocol, b.dataset) == subject}
             broken = [d for d in failed if (d.record.spec.protocol, d.record.spec.dataset) == subject]
-            pages[names[subject]] = _page(subject, here, broken, summaries)
+            stem = names[subject].removesuffix(".md")
+            parts, drawn = dataset_page.parts(subject, stem, here, broken, summaries)
+            pages |= {names[subject]: _finish(parts)} | drawn
             bar.step()
     return pages
 
 
-def _index(found: Collection, groups: dict[Board, list[Record]], names: dict, further: list) -> str:
-    parts = [
-        "# Leaderboard",
-        'Channel replacement ("swap") and other ways to adapt a frozen vision model. '
-        "Each page holds one dataset under one protocol; its tables are made from the records in `results/`.",
-        html.POINTER,
-    ]
-    for title, small in (("Paper protocols", False), ("Embedded suite", True)):
-        rows = [_line(board, records, names) for board, records in groups.items() if embedded(board.protocol) == small]
-        parts += [f"## {title}", *([f"> {EMBEDDED}"] if small else []), _raw_table(rows) if rows else "No record yet."]
-        parts += _overviews({b: r for b, r in groups.items() if embedded(b.protocol) == small})
-    for maker in further:
-        parts += [f"## {maker.TITLE}", f"[{maker.LINE}]({maker.PAGE})"]
-    parts += [
-        how(list(groups.values())),
-        "## Tiers",
-        "\n".join(f"- **{tier}**: {_TIER_MEANS[tier]}." for tier in TIERS)
-        + "\n\nThe tiers are never mixed in a table. A record that is dropped from one is listed below.",
-    ]
-    parts += ["## Records that stand on no board", _excluded(found.dropped)]
-    return _finish(parts)
-
-
-def _overviews(groups: dict[Board, list[Record]]) -> list[str]:
-    """Methods beside datasets, one table for what may stand in one: equal protocol version, tier, backbone and precision."""
-    tables: dict[tuple, dict[str, list[Record]]] = defaultdict(dict)
-    for board, records in groups.items():
-        alike = (TIERS.index(board.tier), board.protocol, board.protocol_hash, board.backbone, board.precision)
-        known = tables[alike]
-        known[board.dataset if board.dataset not in known else f"{board.dataset}, inputs {board.inputs}"] = records
-    parts = []
-    for tier, protocol, version, backbone, precision in sorted(tables):
-        made = tables[tier, protocol, version, backbone, precision]
-        if len(made) > 1:  # one dataset's numbers are a click away
-            with_precision = f"{backbone}, {precision}" if precision != "float32" else backbone
-            title = f"### {TIERS[tier].capitalize()}: {escape(with_precision)}, {escape(protocol)}, version {version[:8]}"
-            parts += [title, markdown(overview(made))]
-    return parts
-
-
-def _line(board: Board, records: list[Record], names: dict) -> dict[str, str]:
-    page = f"[{escape(board.protocol)} / {escape(board.dataset)}]({names[board.protocol, board.dataset]})"
-    tier = board.tier + (" (seeds missing)" if board.tier == "verified" and missing_seeds(records) else "")
-    cells = {"tier": tier, "backbone": _backbone(board), "version": board.protocol_hash[:8], **headline(records)}
-    return {"page": page} | {k: escape(v) for k, v in cells.items()}
-
-
-def _page(
-    subject: tuple[str, str], groups: dict[Board, list[Record]], failed: list[Dropped], summaries: dict[Board, Table]
-) -> str:
-    protocol, dataset = subject
-    parts = [
-        f"# {escape(dataset)}, protocol {escape(protocol)}",
-        *([f"> {EMBEDDED}"] if embedded(protocol) else []),
-        "[All pages, and how to read the numbers](README.md)",
-    ]
-    versions = sorted({b.protocol_hash[:8] for b in groups})
-    if len(versions) > 1:
-        parts.append(
-            f"> {len(versions)} versions of this protocol have records: {', '.join(versions)}. "
-            "Their numbers must not be compared, and stand apart below; the commands reproduce the version of the "
-            "protocol that is installed."
-        )
-    for tier in TIERS:
-        here = {b: r for b, r in groups.items() if b.tier == tier}
-        broken = [d for d in failed if d.tier == tier]
-        parts += [f"## {tier.capitalize()}", f"Tier {tier}: {_TIER_MEANS[tier]}."]
-        parts += [] if here else [f"No {tier} record that stands on a board."]
-        for board, records in here.items():
-            version = f", version {board.protocol_hash[:8]}" if len(versions) > 1 else ""
-            parts += [f"### {escape(_backbone(board))}, task {escape(board.task)}{version}", markdown(summaries[board])]
-            if others := other_metrics(records):
-                parts += ["#### Other metrics", markdown(others)]
-            parts += ["#### Swaps", markdown(search_table(records))]
-            parts += ["#### Cost", *(markdown(table) for table in stage_costs(records))]
-            parts += ["#### Reproduce", code(commands(records))]
-        if broken:
-            parts += [f"### Failed runs, {tier}", markdown(_failures(broken))]
-    return _finish(parts)
-
-
-def _failures(failed: list[Dropped]) -> Table:
-    rows = [
-        {
-            "method": d.record.spec.method,
-            "backbone": d.record.spec.backbone,
-            "seed": str(d.record.spec.seed),
-            "version": board_of(d.record, d.tier).protocol_hash[:8],
-            "error": d.detail,
-        }
-        for d in failed
-    ]
-    return Table("These runs ended with an error and give no number.", pd.DataFrame(rows))
-
-
-def _excluded(dropped: tuple[Dropped, ...]) -> str:
-    if not dropped:
-        return "None."
-    counts = Counter(d.reason for d in dropped)
-    rows = [{"reason": r, "meaning": REASONS[r], "records": str(counts[r])} for r in REASONS if counts[r]]
-    by_reason = sorted(dropped, key=lambda d: (list(REASONS).index(d.reason), d.path))
-    lines = [f"- {escape(d.path)}: {d.reason}: {escape(d.detail)}" for d in by_reason]
-    return markdown(Table("", pd.DataFrame(rows))) + "\n\n" + "\n".join(lines)
-
-
-def _raw_table(rows: list[dict[str, str]]) -> str:
-    """A table of cells that are Markdown already."""
-    line = lambda cells: "| " + " | ".join(cells) + " |"  # noqa: E731 - used twice, here only
-    return "\n".join([line(rows[0]), line("---" for _ in rows[0]), *(line(row.values()) for row in rows)])
-
-
-def _file_names(subjects: set[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """A safe, distinct file name each. A name that had to be changed, or that another shares, gets a hash of the subject."""
+def _file_names(subjects: set[tuple[str, str]], taken: set[str]) -> dict[tuple[str, str], str]:
+    """A safe file name each, distinct from each other and from those `taken`. A name that had to be changed, or that another
+    shares, gets a hash of the subject."""
     plain = {s: re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(s)).strip(".-") for s in subjects}
-    count = Counter(
-        name.lower() for name in [*plain.values(), "readme", *(maker.PAGE.removesuffix(".md") for maker in FURTHER)]
-    )  # some file systems ignore case
+    others = [Path(name).stem for name in (*taken, "README.md", html.PAGE)]
+    count = Counter(name.lower() for name in [*plain.values(), *others])  # some file systems ignore case
     names = {}
     for subject, name in plain.items():
         if name != "-".join(subject) or len(name) > 80 or count[name.lower()] > 1:
             name = f"{name[:80]}-{hashlib.sha256(repr(subject).encode()).hexdigest()[:8]}"
         names[subject] = f"{name}.md"
     return names
-
-
-def _backbone(board: Board) -> str:
-    return board.backbone + (f", {board.precision}" if board.precision != "float32" else "")
 
 
 def _ours(path: Path) -> bool:

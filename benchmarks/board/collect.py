@@ -12,6 +12,10 @@ from benchmarks.records import Record, hash_of, read
 
 EMBEDDED = "Embedded suite (generated images, small checkpoint). These numbers never stand in the paper's tables."
 TIERS = ("verified", "community")
+TIER_MEANS = {
+    "verified": "run from a clean tree, on the full test set; a note names the seeds of the protocol that are missing",
+    "community": "any other run, your own or one that was sent in, without what verified asks for",
+}
 REASONS = {  # in the order in which they are tried and shown
     "invalid": "not a valid record",
     "failed": "the run failed",
@@ -61,6 +65,11 @@ class Board:
     precision: str
     protocol_hash: str
     inputs: str  # of weights and images: a retrained checkpoint or changed images never join the old ones
+
+    @property
+    def model(self) -> str:
+        """The backbone, with its precision where that is not the usual."""
+        return self.backbone + (f", {self.precision}" if self.precision != "float32" else "")
 
     @property
     def order(self) -> tuple:

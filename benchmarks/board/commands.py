@@ -1,7 +1,8 @@
-"""The commands of records, as a reader may paste them into a shell."""
+"""The commands of records, so that a reader can paste them: anyone may send a record."""
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections import defaultdict
 from functools import lru_cache
@@ -9,15 +10,34 @@ from functools import lru_cache
 from benchmarks.board.text import plain
 from benchmarks.records import Record
 
+_PLAIN = re.compile(r"[\w@%+=:,./ -]+", re.ASCII)  # letters that mean nothing to a shell, and blanks
+
+
+def words_of(record: Record) -> list[str] | None:
+    """The words of a record's command; None where it is no call of this program and of nothing else."""
+    words = _words(record.command)
+    ours = words[:3] == ("python", "-m", "benchmarks") and "`" not in record.command and record.command.isprintable()
+    return list(words) if ours else None
+
+
+@lru_cache(maxsize=1 << 17)  # a command is on its page and behind its row
+def _words(command: str) -> tuple[str, ...]:
+    """What a shell would make of a command; nothing of one whose quotation does not end."""
+    if _PLAIN.fullmatch(command):  # as most are, and shlex reads letter by letter
+        return tuple(command.split())
+    try:
+        return tuple(shlex.split(command))
+    except ValueError:
+        return ()
+
 
 def commands(records: list[Record]) -> list[str]:
-    """The records' commands, each once, those that differ by the seed as one. Readers paste them into a shell, and anyone may
-    send a record: only calls of this program are shown, quoted anew so that nothing in them is more than an argument."""
+    """The records' commands, each once, those that differ by the seed as one. Only calls of this program are shown, quoted anew so
+    that nothing in them is more than an argument."""
     shown, seeds = set(), defaultdict(set)
     for record in records:
-        words = _words(record.command)
-        ours = words[:3] == ("python", "-m", "benchmarks") and "`" not in record.command and record.command.isprintable()
-        if not ours:
+        words = words_of(record)
+        if words is None:
             shown.add(plain(f"# {record.spec.method}, seed {record.spec.seed}: not a command of ours"))
         elif "--seeds" in words[:-1] and words[(place := words.index("--seeds") + 1)].isdecimal():
             seeds[(*words[:place], *words[place + 1 :]), place].add(int(words[place]))
@@ -28,9 +48,12 @@ def commands(records: list[Record]) -> list[str]:
     return sorted(shown)
 
 
-@lru_cache(maxsize=1 << 17)  # a command is on its page and behind its row, and taking it apart is slow
-def _words(command: str) -> tuple[str, ...]:
-    try:
-        return tuple(shlex.split(command))
-    except ValueError:  # a quotation that does not end
-        return ()
+def altered(words: list[str], **options: str) -> str:
+    """A command with other values of its options (`seeds="all"` for --seeds), set at the end where it has none."""
+    words = list(words)
+    for option, value in options.items():
+        if (name := f"--{option}") in words[:-1]:
+            words[words.index(name) + 1] = value
+        else:
+            words += [name, value]
+    return shlex.join(words)

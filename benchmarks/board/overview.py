@@ -2,12 +2,49 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from typing import NamedTuple
+
 import pandas as pd
 
+from benchmarks.board.collect import TIERS, Board, embedded
 from benchmarks.board.pool import SWAP, difference, family, mean, metrics_of, ordered, pool
 from benchmarks.board.tables import show_difference, unit
 from benchmarks.board.text import Table
 from benchmarks.records import Record
+
+
+class Alike(NamedTuple):
+    """What boards of several datasets must share to stand in one table. They sort verified first."""
+
+    place: int  # of the tier in TIERS
+    protocol: str
+    version: str
+    backbone: str
+    precision: str
+
+    @property
+    def tier(self) -> str:
+        return TIERS[self.place]
+
+    @property
+    def embedded(self) -> bool:
+        """Of the embedded suite, whose numbers stand apart from those of the paper's protocols."""
+        return embedded(self.protocol)
+
+    @property
+    def model(self) -> str:
+        return self.backbone + (f", {self.precision}" if self.precision != "float32" else "")
+
+
+def alike(groups: dict[Board, list[Record]]) -> dict[Alike, dict[str, list[Record]]]:
+    """Records by what may stand in one table, then by dataset; a dataset of changed images or weights is named with them."""
+    tables: dict[Alike, dict[str, list[Record]]] = defaultdict(dict)
+    for board, records in groups.items():
+        place = TIERS.index(board.tier)
+        known = tables[Alike(place, board.protocol, board.protocol_hash, board.backbone, board.precision)]
+        known[board.dataset if board.dataset not in known else f"{board.dataset}, inputs {board.inputs}"] = records
+    return dict(sorted(tables.items()))
 
 
 def overview(records: dict[str, list[Record]]) -> Table:

@@ -30,15 +30,15 @@ class Table:
     short: dict[str, str] = field(default_factory=dict)
 
 
-def plain(text: object) -> str:
-    """`text` on one line, without control characters, cut to 300 characters."""
+def plain(text: object, whole: bool = False) -> str:
+    """`text` on one line, without control characters, cut to 300 characters unless `whole`."""
     line = " ".join(_UNPRINTABLE.sub(" ", str(text)).split())
-    return line if len(line) <= _LONGEST else line[: _LONGEST - 3] + "..."
+    return line if whole or len(line) <= _LONGEST else line[: _LONGEST - 3] + "..."
 
 
-def escape(text: object) -> str:
+def escape(text: object, whole: bool = False) -> str:
     """`text` for a Markdown line or table cell: no table bar, code, link, formula or HTML of its own."""
-    return "".join(_MARKDOWN.get(c, c) for c in plain(text))
+    return "".join(_MARKDOWN.get(c, c) for c in plain(text, whole))
 
 
 def code(lines: list[str]) -> str:

@@ -33,6 +33,13 @@ def add_flags(p) -> None:
     )
     p.add_argument("--compile", action="store_true", help="compile the search's decoder (torch.compile; CUDA graphs on a GPU)")
     p.add_argument("--threads", type=int, help="default: the cores that nobody else keeps busy")
+    p.add_argument(
+        "--log",
+        action="append",
+        default=[],
+        choices=("tensorboard", "wandb"),
+        help="also write scalars for it, under $CHANSWAP_HOME/logs (repeatable; needs that package; can fail no run)",
+    )
     p.add_argument("--offline", action="store_true", help="let no library reach for the network")
     p.add_argument("--force", action="store_true", help="do every stage again, kept or not")
     p.add_argument("--dry-run", action="store_true", help="print the plan and stop")
@@ -127,6 +134,27 @@ def tables(done: list, beside: list = ()) -> None:
         for table in tables.cost([record]):
             print()
             print(terminal(table))
+
+
+def logs(args) -> tuple[str, ...]:
+    """The names of --log whose packages are here; of each other one it is said once, and the runs go on without it."""
+    import importlib.util
+
+    names = dict.fromkeys(args.log)
+    for name in [n for n in names if importlib.util.find_spec(n) is None]:
+        log.warning("--log %s: not logged, the package is not installed; pip install %s for the next time", name, name)
+        del names[name]
+    return tuple(names)
+
+
+def say_logs(names: tuple[str, ...]) -> None:
+    """Where the logs of this call are, and what looks at them."""
+    from benchmarks.tracking import folder
+
+    look = {"tensorboard": "tensorboard --logdir {}", "wandb": "wandb sync --sync-all, in {}"}
+    for name in names:
+        if folder(name).is_dir():
+            log.info("logged: %s", look[name].format(folder(name)))
 
 
 def first_line(plan) -> str:

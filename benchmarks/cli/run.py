@@ -69,16 +69,17 @@ def call(args) -> int:
     if args.dry_run:
         print("\n".join(describe(p) for p in plans))
         return 0
-    used = threads.choose(args.threads)
+    used, logs = threads.choose(args.threads), common.logs(args)
     if args.part:
         return _part(plans, args.part, used)
     results, tier, leaderboard = common.folders(args, plans)
     made, fresh = [], []
     for p in plans:
-        record, was_cached = _one(p, tier / p.file_name, used, args.force)
+        record, was_cached = _one(p, tier / p.file_name, used, args.force, logs)
         made.append(record)
         fresh += [] if was_cached else [record]
     _tables(made, tier)
+    common.say_logs(logs if fresh else ())
     if any(fault(record, tier.name) is None for record in (fresh if leaderboard.exists() else made)):
         common.refresh(results, leaderboard)
     elif fresh:
@@ -101,10 +102,11 @@ def _part(plans: list, text: str, threads: int) -> int:
     return 0
 
 
-def _one(p, path: Path, threads: int, force: bool):
+def _one(p, path: Path, threads: int, force: bool, logs: tuple[str, ...]):
     from benchmarks import store
     from benchmarks.errors import count
-    from benchmarks.runner import cached, failure_path, run
+    from benchmarks.runner import cached, failure_path
+    from benchmarks.tracking import tracked
 
     if force:
         for job in p.jobs.values():
@@ -128,7 +130,7 @@ def _one(p, path: Path, threads: int, force: bool):
     if ready:
         log.info("kept from earlier calls: %s", ", ".join(ready))
     where_failed = failure_path(path)
-    record = run(p, path, threads)
+    record = tracked(logs, p, path, threads)
     if record.status == "failed":
         log.error("failed: %s", record.error)
         log.error("its record: python -m benchmarks show %s", common.near(where_failed))

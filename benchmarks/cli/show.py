@@ -30,7 +30,7 @@ def call(args) -> int:
     return 0
 
 
-def _nearest(path: Path) -> str:
+def nearest(path: Path) -> str:
     """What to do about a record's file that is not there: the most like it among those that are."""
     from benchmarks.environment import project_root
 
@@ -107,18 +107,17 @@ def _dataset(dataset) -> dict:
 
 def _backbone(backbone) -> dict:
     from benchmarks import backbones, readiness
+    from benchmarks.board.checkpoint_cards import card
 
     weights, state = backbone.weights, readiness.of_backbone(backbone)
     fields = {key: value for key, value in asdict(backbone).items() if key != "weights"}
     size = f", {weights.bytes / 1e6:,.0f} MB" if weights.bytes else ""
     whence = "with the package" if weights.shipped else weights.url
-    card = backbones.checkpoint(backbone).with_suffix(".md")
-    card = card if card.is_file() else card.with_name("README.md")
     return fields | {
         "weights": f"{weights.file}{size}, {whence}",
         "sha256": None if weights.shipped and state == readiness.MISSING else backbones.pinned_sha256(backbone),
         "licence": "Apache-2.0, like the code" if weights.shipped else "Apache-2.0, as its publisher's README says",
-        "card": common.near(card) if weights.shipped else None,
+        "card": common.near(card(backbone)) if weights.shipped else None,
         "state": f"{state}: {backbones.lacking(backbone)}" if state == readiness.MISSING else state,
     }
 
@@ -143,7 +142,7 @@ def _record(path: Path) -> None:
     from benchmarks.errors import UsageError, count
 
     if not path.is_file():
-        raise UsageError(f"there is no record {path}; {_nearest(path)}")
+        raise UsageError(f"there is no record {path}; {nearest(path)}")
     record = records.read(path)
     on = record.environment
     print(

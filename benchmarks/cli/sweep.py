@@ -55,6 +55,7 @@ def call(args) -> int:
     if args.dry_run:
         print(_preview(plans, tier))
         return 0
+    logs = common.logs(args)
     begun, ended, cost = time.monotonic(), 0, 0.0
 
     def said(outcome) -> None:
@@ -67,7 +68,7 @@ def call(args) -> int:
         took = f" in {outcome.seconds:.0f} s" if outcome.status == "done" else ""
         log.info("[%d/%d, %.0f min%s] %s: %s%s", ended, len(plans), spent / 60, left, outcome.name, what, took)
 
-    outcomes = sweep(plans, tier, jobs, each, args.force, said)
+    outcomes = sweep(plans, tier, jobs, each, args.force, said, logs)
     failed = [o for o in outcomes if o.status == "failed"]
     print(_summary(plans, tier))
     counts = {s: sum(o.status == s for o in outcomes) for s in ("done", "cached", "failed")}
@@ -76,6 +77,7 @@ def call(args) -> int:
     )
     for outcome in failed:
         print(f"failed: {outcome.name}: {outcome.error}")
+    common.say_logs(logs)
     if args.limit is None and (counts["done"] or (counts["cached"] and not leaderboard.exists())):  # else no board takes one
         common.refresh(results, leaderboard)
     return 1 if failed else 0
