@@ -14,6 +14,7 @@ import pandas as pd
 from benchmarks.board import cost_page, search_page
 from benchmarks.board.collect import REASONS, TIERS, Board, Collection, Dropped, board_of, boards, collect
 from benchmarks.board.how import how
+from benchmarks.board.memo import remembering
 from benchmarks.board.overview import overview
 from benchmarks.board.stage_costs import stage_costs
 from benchmarks.board.tables import headline, missing_seeds, other_metrics, search_table, summary
@@ -68,6 +69,11 @@ def check(results: Path, out: Path) -> list[str]:
 
 def render(results: Path) -> dict[str, str]:
     """All pages, by their path under the leaderboard folder. Raises MissingData without a results folder."""
+    with remembering():
+        return _render(results)
+
+
+def _render(results: Path) -> dict[str, str]:
     found = collect(results)
     groups = boards(found.kept)
     failed = [d for d in found.dropped if d.reason == "failed"]
