@@ -140,8 +140,8 @@ def example(
             "b": family,
             "metric": ranked,
             "difference": gain.value,
-            "low": gain.low,
-            "high": gain.high,
+            "low": round(gain.low, 12),  # machines differ in the last bits
+            "high": round(gain.high, 12),
             "p": gain.p,
         }
         search = {
@@ -198,7 +198,7 @@ def example(
 
 def _interval(values: list[float]) -> dict[str, float]:
     mean = bootstrap(values)
-    return {"value": sum(values) / len(values), "low": mean.low, "high": mean.high}
+    return {"value": sum(values) / len(values), "low": round(mean.low, 12), "high": round(mean.high, 12)}
 
 
 def measured(task: str, method: str, seed: int) -> Record:

@@ -1,6 +1,6 @@
 """Many small records for the tests of speed: invented numbers in the form in which runs leave them.
 
-    python tests/many_records.py FOLDER [COUNT]     write them, 10,000 without a COUNT, below FOLDER
+python tests/many_records.py FOLDER [COUNT]     write them, 10,000 without a COUNT, below FOLDER
 """
 
 from __future__ import annotations
@@ -18,14 +18,22 @@ if __name__ == "__main__":
 from benchmarks.records import hash_of  # noqa: E402
 from tests.make_example_results import CAMO, DEPTH, PAPER, example  # noqa: E402
 
-# Twelve boards: three datasets, two backbones, two tiers.
-DATASETS = (("camo-mini", CAMO, "camo"), ("depth-mini", DEPTH, "depth"), ("kvasir", PAPER | {"metric": "miou"}, "medical"))
-TIERS, BACKBONES, SEEDS, IMAGES = ("verified", "community"), ("sam-mini", "sam2-mini"), 3, 6
-METRICS = {"camo": ("miou", "dice"), "depth": ("mse", "abs_rel"), "medical": ("miou", "dice")}
+# Forty boards: five datasets, four backbones, two tiers. On each 25 methods, without and with swap, of five seeds.
+MASKS = {"metric": "miou"}
+DATASETS = (
+    ("camo-mini", CAMO, "camo"),
+    ("natural-mini", CAMO, "natural"),
+    ("depth-mini", DEPTH, "depth"),
+    ("kvasir", PAPER | MASKS, "medical"),
+    ("cod10k", PAPER | MASKS, "camo"),
+)
+BACKBONES = ("sam-mini", "sam2-mini", "sam-vit-b", "sam2.1-hiera-t")
+TIERS, SEEDS, IMAGES = ("verified", "community"), 5, 6
+METRICS = {"camo": ("miou", "dice"), "depth": ("mse", "abs_rel"), "medical": ("miou", "dice"), "natural": ("miou",)}
 
 
 def write_many(folder: Path, count: int) -> None:
-    """`count` records: methods m000, m001, ... each without and with swap, three seeds, on each of the boards in turn."""
+    """`count` records, at most 10,000 of which are of the first 25 methods."""
     shape = example("dora+swap", 0).model_dump(mode="json")
     for k, (number, swap, seed, (dataset, protocol, task), backbone, tier) in enumerate(
         itertools.product(range(count), ("", "+swap"), range(SEEDS), DATASETS, BACKBONES, TIERS)
@@ -36,12 +44,12 @@ def write_many(folder: Path, count: int) -> None:
         names = list(dict.fromkeys(["base", family] + ([f"{family}+swap", f"{family}+random-swap"] if swap else [])))
         record["evaluations"] = [_evaluation(name, seed, METRICS[task]) for name in names]
         record["comparisons"], record["protocol"], record["protocol_hash"] = [], protocol, hash_of(protocol)
-        record["spec"] = shape["spec"] | {
-            "task": task, "dataset": dataset, "backbone": backbone, "method": family + swap, "seed": seed, "protocol": protocol["name"],
-        }  # fmt: skip
+        spec = {"task": task, "dataset": dataset, "backbone": backbone, "method": family + swap, "protocol": protocol["name"]}
+        record["spec"] = shape["spec"] | spec | {"seed": seed}
         record["spec_hash"] = hash_of(record["spec"])
         record["search"] = shape["search"] | {"objective": protocol["metric"], "test_gain": 0.01} if swap else None
         record["weights"] = {backbone: "0" * 64}
+        record["command"] = f"python -m benchmarks run {' '.join(f'--{k} {v}' for k, v in spec.items())} --seeds {seed}"
         place = folder / tier / protocol["name"] / dataset / f"{family}{swap}-{backbone}-seed{seed}.json"
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(json.dumps(record), encoding="utf-8")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import re
 import shlex
 from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +31,7 @@ EMBEDDED = "Embedded suite (generated images, small checkpoint). These numbers n
 # Pages of other things than one dataset under one protocol: each module has TITLE and LINE for the index, PAGE, and
 # pages(results, found), which gives the parts (or the finished text) of its files by name; none where there is nothing to show.
 FURTHER = (cost_page, search_page)
+_PLAIN = re.compile(r"[\w@%+=:,./ -]+", re.ASCII)  # letters that mean nothing to a shell, and blanks
 _TIER_MEANS = {
     "verified": "run from a clean tree, on the full test set; a note names the seeds of the protocol that are missing",
     "community": "any other run, your own or one that was sent in, without what verified asks for",
@@ -69,8 +73,21 @@ def check(results: Path, out: Path) -> list[str]:
 
 def render(results: Path) -> dict[str, str]:
     """All pages, by their path under the leaderboard folder. Raises MissingData without a results folder."""
-    with remembering():
+    with remembering(), _uncollected():
         return _render(results)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without Python's search for cycles: ten thousand records are millions of objects, none of them in a cycle, and looking at
+    them again and again takes longer than reading them."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def _render(results: Path) -> dict[str, str]:
@@ -181,10 +198,7 @@ def _commands(records: list[Record]) -> list[str]:
     send a record: only calls of this program are shown, quoted anew so that nothing in them is more than an argument."""
     shown, seeds = set(), defaultdict(set)
     for record in records:
-        try:
-            words = shlex.split(record.command)
-        except ValueError:  # a quotation that does not end
-            words = []
+        words = _words(record.command)
         ours = words[:3] == ["python", "-m", "benchmarks"] and "`" not in record.command and record.command.isprintable()
         if not ours:
             shown.add(f"# {record.spec.method}, seed {record.spec.seed}: not a command of ours")
@@ -195,6 +209,16 @@ def _commands(records: list[Record]) -> list[str]:
     for (words, place), numbers in seeds.items():
         shown.add(shlex.join([*words[:place], ",".join(map(str, sorted(numbers))), *words[place:]]))
     return sorted(shown)
+
+
+def _words(command: str) -> list[str]:
+    """What a shell would make of a command; nothing of one whose quotation does not end."""
+    if _PLAIN.fullmatch(command):  # as most are, and shlex reads letter by letter
+        return command.split()
+    try:
+        return shlex.split(command)
+    except ValueError:
+        return []
 
 
 def _failures(failed: list[Dropped]) -> Table:

@@ -142,7 +142,9 @@ def stack(several: list[Scores]) -> np.ndarray | None:
 
 def mean(pooled: Pool, name: str) -> float:
     """Mean over seeds of the mean over images."""
-    return float(np.mean([s.values.mean() for s in pooled.scores[name].values()]))
+    if ("mean", name) not in pooled.known:
+        pooled.known["mean", name] = float(np.mean([s.values.mean() for s in pooled.scores[name].values()]))
+    return pooled.known["mean", name]
 
 
 def interval(pooled: Pool, name: str) -> Estimate | None:

@@ -18,7 +18,7 @@ _T = (
 )  # fmt: skip
 ROUNDING = 1e-12  # a mean no farther from zero is zero
 _CHUNK = 1_000  # draws at a time: 1,000 x 500 images x 8 bytes = 4 MB
-_TOGETHER = 64  # tables at a time: 64 x 10,000 draws x 8 bytes = 5 MB
+_TOGETHER = 32  # tables at a time: 32 x 10,000 draws x 8 bytes = 2.6 MB
 _KEPT = 2**24  # numbers of resamplings that are kept for the next table of the same shape: 32 MB at two bytes each
 
 
