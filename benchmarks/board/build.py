@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.board import cost_page, search_page
+from benchmarks.board import cost_page, paper_page, search_page
 from benchmarks.board.collect import REASONS, TIERS, Board, Collection, Dropped, board_of, boards, collect
 from benchmarks.board.how import how
 from benchmarks.board.memo import remembering
 from benchmarks.board.overview import overview
 from benchmarks.board.stage_costs import stage_costs
 from benchmarks.board.tables import headline, missing_seeds, other_metrics, search_table, summary
-from benchmarks.board.text import MARK, Table, code, escape, markdown
+from benchmarks.board.text import MARK, Table, code, escape, markdown, raw_table
 from benchmarks.errors import UsageError
 from benchmarks.files import write_atomically
 from benchmarks.progress import progress
@@ -30,7 +30,7 @@ from benchmarks.records import Record
 EMBEDDED = "Embedded suite (generated images, small checkpoint). These numbers never stand in the paper's tables."
 # Pages of other things than one dataset under one protocol: each module has TITLE and LINE for the index, PAGE, and
 # pages(results, found), which gives the parts (or the finished text) of its files by name; none where there is nothing to show.
-FURTHER = (cost_page, search_page)
+FURTHER = (paper_page, cost_page, search_page)
 _PLAIN = re.compile(r"[\w@%+=:,./ -]+", re.ASCII)  # letters that mean nothing to a shell, and blanks
 _TIER_MEANS = {
     "verified": "run from a clean tree, on the full test set; a note names the seeds of the protocol that are missing",
@@ -95,7 +95,6 @@ def _render(results: Path) -> dict[str, str]:
     groups = boards(found.kept)
     failed = [d for d in found.dropped if d.reason == "failed"]
     subjects = {(b.protocol, b.dataset) for b in groups} | {(d.record.spec.protocol, d.record.spec.dataset) for d in failed}
-    names = _file_names(subjects)
     with progress("build", len(FURTHER) + len(subjects), "pages") as bar:
         pages, further = {}, []
         for maker in FURTHER:
@@ -103,6 +102,7 @@ def _render(results: Path) -> dict[str, str]:
             further += [maker] if made else []
             pages |= {name: part if isinstance(part, str) else _finish(part) for name, part in made.items()}
             bar.step()
+        names = _file_names(subjects, set(pages))
         pages = {"README.md": _index(found, groups, names, further)} | pages
         for subject in sorted(subjects):
             here = {b: r for b, r in groups.items() if (b.protocol, b.dataset) == subject}
@@ -120,7 +120,7 @@ def _index(found: Collection, groups: dict[Board, list[Record]], names: dict, fu
     ]
     for title, embedded in (("Paper protocols", False), ("Embedded suite", True)):
         rows = [_line(board, records, names) for board, records in groups.items() if _embedded(board.protocol) == embedded]
-        parts += [f"## {title}", *([f"> {EMBEDDED}"] if embedded else []), _raw_table(rows) if rows else "No record yet."]
+        parts += [f"## {title}", *([f"> {EMBEDDED}"] if embedded else []), raw_table(rows) if rows else "No record yet."]
         parts += _overviews({b: r for b, r in groups.items() if _embedded(b.protocol) == embedded})
     for maker in further:
         parts += [f"## {maker.TITLE}", f"[{maker.LINE}]({maker.PAGE})"]
@@ -245,18 +245,12 @@ def _excluded(dropped: tuple[Dropped, ...]) -> str:
     return markdown(Table("", pd.DataFrame(rows))) + "\n\n" + "\n".join(lines)
 
 
-def _raw_table(rows: list[dict[str, str]]) -> str:
-    """A table of cells that are Markdown already."""
-    line = lambda cells: "| " + " | ".join(cells) + " |"  # noqa: E731 - used twice, here only
-    return "\n".join([line(rows[0]), line("---" for _ in rows[0]), *(line(row.values()) for row in rows)])
-
-
-def _file_names(subjects: set[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """A safe, distinct file name each. A name that had to be changed, or that another shares, gets a hash of the subject."""
+def _file_names(subjects: set[tuple[str, str]], taken: set[str]) -> dict[tuple[str, str], str]:
+    """A safe file name each, distinct from each other and from those `taken`. A name that had to be changed, or that another
+    shares, gets a hash of the subject."""
     plain = {s: re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(s)).strip(".-") for s in subjects}
-    count = Counter(
-        name.lower() for name in [*plain.values(), "readme", *(maker.PAGE.removesuffix(".md") for maker in FURTHER)]
-    )  # some file systems ignore case
+    others = [Path(name).stem for name in (*taken, "README.md")]
+    count = Counter(name.lower() for name in [*plain.values(), *others])  # some file systems ignore case
     names = {}
     for subject, name in plain.items():
         if name != "-".join(subject) or len(name) > 80 or count[name.lower()] > 1:

@@ -73,3 +73,9 @@ def grid(headers: list[str], rows: list[list[str]]) -> str:
     widths = [max(len(head) + 2, *map(len, cells)) for head, *cells in zip(headers, *rows, strict=True)]
     lines = ["| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |" for row in [headers, *rows]]
     return "\n".join([lines[0], "|" + "|".join("-" * (w + 2) for w in widths) + "|", *lines[1:]])
+
+
+def raw_table(rows: list[dict[str, str]]) -> str:
+    """A table of cells that are Markdown already."""
+    line = lambda cells: "| " + " | ".join(cells) + " |"  # noqa: E731 - used twice, here only
+    return "\n".join([line(rows[0]), line("---" for _ in rows[0]), *(line(row.values()) for row in rows)])

@@ -138,3 +138,26 @@ def paired(a, b, draws: int = DRAWS, seed: int = 0) -> Estimate:
     if a.shape != b.shape:
         raise ValueError(f"paired scores differ in shape: {a.shape} and {b.shape}")
     return bootstrap(a - b, draws, seed)
+
+
+def mean_of_independent(estimates: Iterable[Estimate]) -> tuple[float, float, float]:
+    """The mean of independent estimates, and its interval from theirs: distances to the ends add up in squares (MOVER: Zou and
+    Donner, Statistics in Medicine 27, 2008). For the mean over datasets, which share no image. Raises ValueError for none."""
+    several = list(estimates)
+    if not several:
+        raise ValueError("the mean of no estimate")
+    value = sum(e.value for e in several) / len(several)
+    below = sum((e.value - e.low) ** 2 for e in several) ** 0.5 / len(several)
+    above = sum((e.high - e.value) ** 2 for e in several) ** 0.5 / len(several)
+    return value, value - below, value + above
+
+
+def holm(ps: Iterable[float]) -> list[float]:
+    """p-values corrected for their number (Holm, Scandinavian Journal of Statistics 6, 1979): those below a level hold together at
+    that level. In the order given."""
+    given = list(ps)
+    found, largest = [0.0] * len(given), 0.0
+    for rank, k in enumerate(sorted(range(len(given)), key=given.__getitem__)):
+        largest = max(largest, min(1.0, (len(given) - rank) * given[k]))
+        found[k] = largest
+    return found
