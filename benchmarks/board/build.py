@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.board import cost_page, paper_page, search_page
+from benchmarks.board import comparison, cost_page, paper_page, search_page
 from benchmarks.board.collect import REASONS, TIERS, Board, Collection, Dropped, board_of, boards, collect
 from benchmarks.board.how import how
 from benchmarks.board.memo import remembering
@@ -107,7 +107,8 @@ def _render(results: Path) -> dict[str, str]:
         for subject in sorted(subjects):
             here = {b: r for b, r in groups.items() if (b.protocol, b.dataset) == subject}
             broken = [d for d in failed if (d.record.spec.protocol, d.record.spec.dataset) == subject]
-            pages[names[subject]] = _page(subject, here, broken)
+            text, drawn = _page(subject, names[subject].removesuffix(".md"), here, broken)
+            pages |= {names[subject]: text} | drawn
             bar.step()
     return pages
 
@@ -158,8 +159,11 @@ def _line(board: Board, records: list[Record], names: dict) -> dict[str, str]:
     return {"page": page} | {k: escape(v) for k, v in cells.items()}
 
 
-def _page(subject: tuple[str, str], groups: dict[Board, list[Record]], failed: list[Dropped]) -> str:
-    protocol, dataset = subject
+def _page(
+    subject: tuple[str, str], stem: str, groups: dict[Board, list[Record]], failed: list[Dropped]
+) -> tuple[str, dict[str, str]]:
+    """The page's text, and its pictures by file name."""
+    (protocol, dataset), pictures = subject, {}
     parts = [
         f"# {escape(dataset)}, protocol {escape(protocol)}",
         *([f"> {EMBEDDED}"] if _embedded(protocol) else []),
@@ -183,6 +187,9 @@ def _page(subject: tuple[str, str], groups: dict[Board, list[Record]], failed: l
             if tier == "verified":
                 table = replace(table, notes=(*table.notes, *missing_seeds(records)))
             parts += [f"### {escape(_backbone(board))}, task {escape(board.task)}{version}", markdown(table)]
+            alike = [d.record for d in broken if board_of(d.record, d.tier).rules == board.rules]
+            more, drawn = comparison.parts(f"{stem}-{comparison.short(board)}", records, alike)
+            parts, pictures = parts + more, pictures | drawn
             if others := other_metrics(records):
                 parts += ["#### Other metrics", markdown(others)]
             parts += ["#### Swaps", markdown(search_table(records))]
@@ -190,7 +197,7 @@ def _page(subject: tuple[str, str], groups: dict[Board, list[Record]], failed: l
             parts += ["#### Reproduce", code(_commands(records))]
         if broken:
             parts += [f"### Failed runs, {tier}", markdown(_failures(broken))]
-    return _finish(parts)
+    return _finish(parts), pictures
 
 
 def _commands(records: list[Record]) -> list[str]:

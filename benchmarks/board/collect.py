@@ -68,6 +68,11 @@ class Board:
         """The order of boards on a page: verified before community."""
         return (self.protocol, self.dataset, TIERS.index(self.tier), self.task, self.backbone, self.precision, self.protocol_hash)
 
+    @property
+    def rules(self) -> tuple:
+        """All but the inputs, which a run that failed early does not know."""
+        return (self.protocol, self.dataset, self.tier, self.task, self.backbone, self.precision, self.protocol_hash)
+
 
 def collect(results: Path) -> Collection:
     """Read `verified/` and `community/` under `results`. No file can stop it: a bad one is dropped with its reason.

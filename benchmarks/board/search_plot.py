@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from html import escape
 
+from benchmarks.board.axes import digits, round_step
 from benchmarks.board.text import MARK
 
 WIDTH, HEIGHT = 320, 250  # of a panel, pixels
@@ -52,7 +53,7 @@ def _panel(title: str, points: list[Point], colour: dict[str, str]) -> str:
     low, high = math.floor(math.log10(min(p.cost for p in points))), math.ceil(math.log10(max(p.cost for p in points)))
     high = max(high, low + 1)
     bottom, top = min(0.0, *(p.low for p in points)), max(0.0, *(p.high for p in points))
-    step = _step((top - bottom) or 1.0)
+    step = round_step((top - bottom) or 1.0)
     bottom, top = step * math.floor(bottom / step), step * math.ceil(top / step)
     top = top if top > bottom else bottom + step
 
@@ -67,7 +68,7 @@ def _panel(title: str, points: list[Point], colour: dict[str, str]) -> str:
         value = bottom + n * step
         line = f'x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}" stroke="{INK}"'
         parts.append(f'<line {line} stroke-opacity="{0.9 if abs(value) < 1e-9 else 0.25}"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value:+.{_digits(step)}f}</text>')
+        parts.append(f'<text x="{LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value:+.{digits(step)}f}</text>')
     for power in range(low, high + 1):
         parts.append(f'<text x="{x(10**power):.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{10**power:,}</text>')
     parts.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - BOTTOM + 32}" text-anchor="middle">decoder passes</text>')
@@ -77,14 +78,3 @@ def _panel(title: str, points: list[Point], colour: dict[str, str]) -> str:
         parts.append(f'<line x1="{a}" x2="{a}" y1="{y(p.low):.1f}" y2="{y(p.high):.1f}" stroke="{c}" stroke-width="1.5"/>')
         parts.append(f'<circle cx="{a}" cy="{y(p.value):.1f}" r="5" fill="{c}"><title>{escape(about)}</title></circle>')
     return "".join(parts)
-
-
-def _step(span: float) -> float:
-    """A round distance of grid lines, four to eight of them."""
-    rough = span / 6
-    unit = 10 ** math.floor(math.log10(rough))
-    return next(m * unit for m in (1, 2, 5, 10) if m * unit >= rough)
-
-
-def _digits(step: float) -> int:
-    return max(0, -math.floor(math.log10(step) + 1e-9))

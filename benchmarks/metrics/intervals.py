@@ -74,9 +74,21 @@ def _table(values) -> np.ndarray:
 
 def _alike(tables: np.ndarray, draws: int, seed: int) -> list[Estimate]:
     """Estimates of (tables, seeds, images)."""
+    centres, means = tables.mean(axis=(1, 2)), resampled_means(tables, draws, seed)
+    means.sort(axis=1)
+    lows, highs = (_quantile(means, share) for share in ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    # Adding one keeps p above zero: that no draw crossed zero does not make it impossible.
+    below, above = (means <= ROUNDING).sum(1), (means >= -ROUNDING).sum(1)
+    ps = np.minimum(1.0, 2 * (1 + np.minimum(below, above)) / (draws + 1))
+    return [Estimate(*map(float, numbers)) for numbers in zip(centres, lows, highs, ps, strict=True)]
+
+
+def resampled_means(tables: np.ndarray, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
+    """The means that `bootstrap` takes quantiles of, (tables, draws), of finite (tables, seeds, images). All tables share a draw, so
+    that the difference of two rows is what `paired` draws of the two."""
     count, seeds, images = tables.shape
-    centres = tables.mean(axis=(1, 2))
     if seeds > 1:
+        centres = tables.mean(axis=(1, 2))
         widened = _T[min(seeds - 1, len(_T)) - 1] / _T[-1] * np.sqrt(seeds / (seeds - 1))
         tables = tables + (widened - 1) * (tables.mean(2, keepdims=True) - centres[:, None, None])
     # A draw's mean sums over seeds and images how often both were drawn: first over images, one product for all tables.
@@ -90,12 +102,7 @@ def _alike(tables: np.ndarray, draws: int, seed: int) -> list[Estimate]:
         for k in range(1, seeds):
             here += sums[:, k] * shares[:, k]
         start += size
-    means.sort(axis=1)
-    lows, highs = (_quantile(means, share) for share in ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-    # Adding one keeps p above zero: that no draw crossed zero does not make it impossible.
-    below, above = (means <= ROUNDING).sum(1), (means >= -ROUNDING).sum(1)
-    ps = np.minimum(1.0, 2 * (1 + np.minimum(below, above)) / (draws + 1))
-    return [Estimate(*map(float, numbers)) for numbers in zip(centres, lows, highs, ps, strict=True)]
+    return means
 
 
 def _quantile(ascending: np.ndarray, share: float) -> np.ndarray:
@@ -150,6 +157,29 @@ def mean_of_independent(estimates: Iterable[Estimate]) -> tuple[float, float, fl
     below = sum((e.value - e.low) ** 2 for e in several) ** 0.5 / len(several)
     above = sum((e.high - e.value) ** 2 for e in several) ** 0.5 / len(several)
     return value, value - below, value + above
+
+
+def ties(means: np.ndarray) -> np.ndarray:
+    """(tables, tables) of bool from `resampled_means`: whether the paired interval of two of them contains zero."""
+    count, draws = means.shape
+    found = np.eye(count, dtype=bool)
+    place = (1 - LEVEL) / 2 * (draws - 1)
+    for k in range(count - 1):
+        gaps = means[k + 1 :] - means[k]
+        below, above = (gaps <= ROUNDING).sum(1), (gaps >= -ROUNDING).sum(1)
+        # The end of an interval lies between two of the sorted draws. Zero is inside where both ends' draws say so, and outside
+        # where none does; only between the two is the end itself worked out.
+        sure, never = int(place) + 2, int(place)
+        for j, (low, high) in enumerate(zip(below, above), start=k + 1):
+            if min(low, high) >= sure:
+                tie = True
+            elif min(low, high) <= never:
+                tie = False
+            else:
+                ends = np.sort(gaps[j - k - 1])[None]
+                tie = bool(_quantile(ends, (1 - LEVEL) / 2)[0] <= ROUNDING and _quantile(ends, (1 + LEVEL) / 2)[0] >= -ROUNDING)
+            found[k, j] = found[j, k] = tie
+    return found
 
 
 def holm(ps: Iterable[float]) -> list[float]:
