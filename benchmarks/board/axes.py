@@ -100,6 +100,11 @@ def line(x1: float, y1: float, x2: float, y2: float, colour: str = INK, extra: s
     return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}"{extra}/>'
 
 
+def dot(x: float, y: float, colour: str, about: str) -> str:
+    """A point; `about` shows when a reader points at it."""
+    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="{colour}"><title>{escape(plain(about))}</title></circle>'
+
+
 def picture(width: float, height: float, about: str, parts: list[str]) -> str:
     """The file, with the mark of generated ones on its second line. `about` is what a screen reader says."""
     head = (
@@ -135,10 +140,10 @@ class Label:
         return x, y - 10, x + LETTER * len(self.words), y + 3
 
 
-def labels(points: list[Label], room: Box) -> list[str]:
-    """Words beside their points, each in the nearest free place: over no other words, no point, and inside `room`; a thin line
-    leads to a point that is not near."""
-    taken: list[Box] = [(p.x - 5, p.y - 5, p.x + 5, p.y + 5) for p in points]
+def labels(points: list[Label], room: Box, marks: Sequence[tuple[float, float]] = ()) -> list[str]:
+    """Words beside their points, each in the nearest free place: over no other words, no point, none of the other `marks`, and
+    inside `room`; a thin line leads to a point that is not near."""
+    taken: list[Box] = [(x - 5, y - 5, x + 5, y + 5) for x, y in [*((p.x, p.y) for p in points), *marks]]
     parts = []
     for k in sorted(range(len(points)), key=lambda k: (points[k].y, points[k].x)):
         p = points[k]

@@ -7,7 +7,7 @@ from dataclasses import astuple
 from benchmarks.board import gain_plot, pareto
 from benchmarks.board.collect import Board
 from benchmarks.board.pool import metrics_of
-from benchmarks.board.ranking import CHOSEN, HOW, gains, gains_table, ranking
+from benchmarks.board.ranking import gains, gains_table, ranking
 from benchmarks.board.text import escape, markdown
 from benchmarks.board.units import unit
 from benchmarks.records import Record, hash_of
@@ -27,14 +27,14 @@ def parts(stem: str, records: list[Record], failed: list[Record]) -> tuple[list[
         return f"![{escape(about)}]({stem}-{name}.svg)"
 
     if ranks := ranking(records):
-        made += ["#### Ranking", HOW, markdown(ranks)]
+        made += ["#### Ranking", markdown(ranks)]
     if swaps := gains_table(records, failed):
-        made += ["#### Search gain and test gain", CHOSEN, markdown(swaps)]
+        made += ["#### Search gain and test gain", markdown(swaps)]
         if picture := gain_plot.plot(gains(records), unit(metrics_of(records)[0])):
             made += [show("gains", "Test gain over search gain, a point a swap", picture)]
     if several := pareto.methods(records):
         pooled, names = several
         devices = pareto.costs(records, names)
-        made += ["#### Quality over cost", pareto.HOW, *(markdown(pareto.table(pooled, names, found)) for found in devices)]
+        made += ["#### Quality over cost", *(markdown(pareto.table(pooled, names, found)) for found in devices)]
         made += [show(name, *picture) for name, picture in pareto.pictures(pooled, devices).items()]
     return made, drawn

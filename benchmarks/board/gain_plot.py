@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from html import escape
-
-from benchmarks.board.axes import BLUE, FAINT, INK, ORANGE, Label, grid, labels, line, linear, picture, text
+from benchmarks.board.axes import BLUE, FAINT, INK, ORANGE, Label, dot, grid, labels, line, linear, picture, text
 from benchmarks.board.ranking import Gain
 from benchmarks.board.units import Unit
 
@@ -28,6 +26,7 @@ def plot(gains: list[Gain], u: Unit) -> str | None:
     low, high = max(x.low, y.low), min(x.high, y.high)
     parts += [line(x(low), y(low), x(high), y(high), FAINT, ' stroke-dasharray="4 4"')]
     parts += [line(x.start, y(0.0), x.end, y(0.0), INK)]
+    marks = []
     for g in known:
         at, e = x(u.scale * g.search), g.test.estimate
         low, value, high = (y(u.scale * v) for v in (e.low, e.value, e.high))
@@ -37,13 +36,14 @@ def plot(gains: list[Gain], u: Unit) -> str | None:
             )
         if g.random and g.random.estimate:
             control = y(u.scale * g.random.estimate.value)
+            marks.append((at, control))
             parts.append(f'<circle cx="{at:.1f}" cy="{control:.1f}" r="4" fill="none" stroke="{ORANGE}" stroke-width="1.4"/>')
         parts.append(line(at, low, at, high, BLUE, ' stroke-width="1.4" stroke-opacity="0.6"'))
         about = f"{g.method}: search {u.show(g.search, True)}, test {u.show(e.value, True)} ({u.show(e.low, True)} to {u.show(e.high, True)})"
-        parts.append(f'<circle cx="{at:.1f}" cy="{value:.1f}" r="4.5" fill="{BLUE}"><title>{escape(about)}</title></circle>')
+        parts.append(dot(at, value, BLUE, about))
     if len(known) <= NAMED:
         points = [Label(x(u.scale * g.search), y(u.scale * g.test.estimate.value), g.method) for g in known]
-        parts += labels(points, (LEFT, TOP - 8, WIDTH - 4, HEIGHT - BOTTOM))
+        parts += labels(points, (LEFT, TOP - 8, WIDTH - 4, HEIGHT - BOTTOM), marks)
     return picture(WIDTH, HEIGHT, "test gain over search gain, a point a swap", [*parts, *_legend()])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pandas as pd
 
@@ -54,7 +55,7 @@ def with_first_release(layout: Layout, evidence: Evidence) -> Layout:
             others = [first_release(r) for r in rows[-2:]]
             protocol = BACKBONES.get(row.backbone).protocol
             rows += [r for r in others if r is not None and evidence.any(r.backbone, protocol)]
-    return Layout(layout.table, tuple(rows), layout.columns, layout.averaged)
+    return replace(layout, rows=tuple(rows))
 
 
 def paper_parts(layout: Layout, evidence: Evidence, paper: Printed) -> list[str]:
@@ -66,10 +67,16 @@ def paper_parts(layout: Layout, evidence: Evidence, paper: Printed) -> list[str]
         if tier != TIERS[0] and not numbers(known[tier]):
             parts += [f"## {tier.capitalize()}", f"No cell is measured in the {tier} tier."]
             continue
-        parts += [f"## {tier.capitalize()}", markdown(_grid(layout, known[tier], paper, reasons))]
+        shown = layout if tier == TIERS[0] else _measured_rows(layout, known[tier])
+        parts += [f"## {tier.capitalize()}", markdown(_grid(shown, known[tier], paper, reasons))]
         if numbers(known[tier]):
             parts += [f"### Measured cells, {tier}", markdown(_long(layout, known[tier], paper))]
     return parts + (["## Why cells have no number", markdown(reasons.legend())] if reasons else [])
+
+
+def _measured_rows(layout: Layout, cells: Cells) -> Layout:
+    """The layout without rows in which nothing is measured."""
+    return replace(layout, rows=tuple(r for r in layout.rows if any(isinstance(cells[r, c], Number) for c in layout.columns)))
 
 
 def embedded_parts(layout: Layout, evidence: Evidence) -> list[str]:
@@ -126,7 +133,7 @@ def _grid(layout: Layout, cells: Cells, paper: Printed, reasons: Reasons) -> Tab
             text = u.show(gain[0], True) if gain else _no_gain(layout, cells, row, reasons)
             shown["gain"] = f"{_printed(paper, row, GAIN, 'miou')} / {text}" if row.method.endswith(SWAP) else ""
         rows.append(shown)
-    count = len(numbers(cells))
+    count = len(numbers(cells))  # of all rows, whichever are shown
     caption = (
         f"Printed in the paper / measured here; a letter says why there is no number. Measured: {count} of {len(cells)} cells."
     )

@@ -19,7 +19,7 @@ EMBEDDED = (
     "nothing that the paper prints can stand beside them."
 )
 ABOUT = (
-    "Each printed number of [arXiv 2504.08915](https://arxiv.org/abs/2504.08915), and beside it what was measured here under "
+    "Each printed number of arXiv 2504.08915, and beside it what was measured here under "
     "`paper-v1`, our reading of its protocol: one interior point an object, 50 search images from the training split that no method "
     "trains on, mIoU as the mean of each image's foreground IoU. A cell takes records of one tier, of that protocol's installed "
     "version, in float32; the tiers never share a table. Where nobody ran a cell, a letter says why."

@@ -5,24 +5,17 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from dataclasses import dataclass
-from html import escape
 from statistics import median
 
 import pandas as pd
 
-from benchmarks.board.axes import BLUE, GREEN, Label, grid, labels, line, linear, picture, text
+from benchmarks.board.axes import BLUE, GREEN, Label, dot, grid, labels, line, linear, picture, text
 from benchmarks.board.axes import costs as scale_of
 from benchmarks.board.pool import SWAP, Pool, family, interval, mean, metrics_of, ordered, pool
 from benchmarks.board.text import Table
 from benchmarks.board.units import Unit, unit
 from benchmarks.records import Record, Stage
 
-HOW = (
-    "Quality is the board's, over all its seeds; costs are medians over the seeds that ran on the device, which never shares a table or "
-    "a picture of time or memory with another. Parameters: a method's own and what is trained besides. Seconds: training, embedding and "
-    "search where there are any, and evaluation; that of `base` includes its control. Memory: the largest peak of these. Nobody beats: no "
-    "other method is at least as good and as cheap."
-)
 PARAMETERS, SECONDS, GPU, RESIDENT = "trained parameters", "seconds", "peak GPU memory, MB", "peak resident memory, MB"
 WIDTH, HEIGHT = 720, 440  # pixels
 LEFT, RIGHT, TOP, BOTTOM = 56, 24, 36, 66
@@ -145,7 +138,11 @@ def table(pooled: Pool, names: list[str], found: Costs) -> Table:
     notes = []
     if found.memory == GPU and (lack := [n for n in found.known.get(RESIDENT, {}) if n not in found.known[GPU]]):
         notes = [f"without a figure of GPU memory, and so left out of its picture: {', '.join(lack)}"]
-    return Table(f"On {found.device}.", pd.DataFrame(rows), tuple(notes))
+    return Table(
+        f"On {found.device}. Quality over all seeds of the board; costs are medians over the seeds that ran there.",
+        pd.DataFrame(rows),
+        tuple(notes),
+    )
 
 
 def plot(several: list[Point], kind: str, where: str, u: Unit) -> str:
@@ -164,8 +161,7 @@ def plot(several: list[Point], kind: str, where: str, u: Unit) -> str:
         at, colour = x(p.cost), GREEN if p.name in on else BLUE
         about = f"{p.name}: {u.show(p.value)} ({u.show(p.low)} to {u.show(p.high)}), {kind} {p.cost:,.1f}"
         parts.append(line(at, y(u.scale * p.low), at, y(u.scale * p.high), colour, ' stroke-width="1.4" stroke-opacity="0.5"'))
-        dot = f'<circle cx="{at:.1f}" cy="{y(u.scale * p.value):.1f}" r="4.5" fill="{colour}">'
-        parts.append(f"{dot}<title>{escape(about)}</title></circle>")
+        parts.append(dot(at, y(u.scale * p.value), colour, about))
     named = [p for p in several if len(several) <= NAMED or p.name in on or p.name == "base"]
     where_labels = [Label(x(p.cost), y(u.scale * p.value), p.name) for p in named]
     parts += labels(where_labels, (LEFT, TOP - 8, WIDTH - 4, HEIGHT - BOTTOM))

@@ -29,16 +29,7 @@ from benchmarks.board.units import Unit, unit
 from benchmarks.metrics.intervals import holm, resampled_means, ties
 from benchmarks.records import Record
 
-HOW = (
-    "Ordered by the mean. A rank is a range of places: methods that are better beyond their paired 95 % interval stand before it, those "
-    "that are worse beyond theirs behind it, and the rest are ties, so 1-3 may be first and may be third. p is of the difference to "
-    "the next method, by the same bootstrap, and corrected for how many p the table has (Holm); intervals are not corrected. Controls "
-    "have no rank."
-)
-CHOSEN = (
-    "Means over seeds. The swap is chosen by its search gain; the test gain says what is left of it on images that had no say. Random "
-    "swaps of the same size are the control."
-)
+SHORT = "By the mean. What is not told apart by paired 95 % intervals shares places; p is corrected for their number here (Holm)."
 
 
 @dataclass(frozen=True)
@@ -147,7 +138,7 @@ def ranking(records: list[Record]) -> Table | None:
         to_best = _shown(difference(pooled, name, best), pooled, name, u)
         row = {"rank": "control", "method": name, u.header: u.show(mean(pooled, name)), head: to_best}
         rows.append(row | {"next": "", "minus the next (95 %)": "", "p (Holm)": ""})
-    return Table("" if u.higher else "A difference below 0 is better.", pd.DataFrame(rows))
+    return Table(SHORT + ("" if u.higher else " A difference below 0 is better."), pd.DataFrame(rows))
 
 
 def gains(records: list[Record]) -> list[Gain]:
@@ -187,7 +178,8 @@ def gains_table(records: list[Record], failed: list[Record]) -> Table | None:
                 "random swap, test gain (95 %)": _shown(gain.random, pooled, gain.method, u) or "not evaluated",
             }
         )
-    return Table("" if u.higher else f"A gain is how much the {u.label} falls.", pd.DataFrame(rows), tuple(notes))
+    caption = "Means over seeds." + ("" if u.higher else f" A gain is how much the {u.label} falls.")
+    return Table(caption, pd.DataFrame(rows), tuple(notes))
 
 
 def turned(found: Difference, u: Unit) -> Difference:

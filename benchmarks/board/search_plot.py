@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 from benchmarks.board.axes import digits, round_step
-from benchmarks.board.text import MARK
+from benchmarks.board.text import MARK, plain
 
 WIDTH, HEIGHT = 320, 250  # of a panel, pixels
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 30, 44
@@ -44,7 +44,7 @@ def plot(panels: list[tuple[str, list[Point]]]) -> str:
     for k, name in enumerate(names):
         x, y = 20 + 150 * (k % per_row), HEIGHT + 14 + 20 * (k // per_row)
         parts.append(
-            f'<circle cx="{x}" cy="{y - 4}" r="5" fill="{colour[name]}"/><text x="{x + 10}" y="{y}">{escape(name)}</text>'
+            f'<circle cx="{x}" cy="{y - 4}" r="5" fill="{colour[name]}"/><text x="{x + 10}" y="{y}">{escape(plain(name))}</text>'
         )
     return "\n".join([*parts, "</svg>"]) + "\n"
 
@@ -63,7 +63,7 @@ def _panel(title: str, points: list[Point], colour: dict[str, str]) -> str:
     def y(value: float) -> float:
         return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (value - bottom) / (top - bottom)
 
-    parts = [f'<text x="{LEFT}" y="16" font-weight="bold" font-size="12">{escape(title)}: test gain, points</text>']
+    parts = [f'<text x="{LEFT}" y="16" font-weight="bold" font-size="12">{escape(plain(title))}: test gain, points</text>']
     for n in range(round((top - bottom) / step) + 1):
         value = bottom + n * step
         line = f'x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}" stroke="{INK}"'
@@ -76,5 +76,5 @@ def _panel(title: str, points: list[Point], colour: dict[str, str]) -> str:
         a, c = f"{x(p.cost):.1f}", colour[p.name]
         about = f"{p.name}: {p.cost:,.0f} passes, {p.value:+.2f} ({p.low:+.2f} to {p.high:+.2f})"
         parts.append(f'<line x1="{a}" x2="{a}" y1="{y(p.low):.1f}" y2="{y(p.high):.1f}" stroke="{c}" stroke-width="1.5"/>')
-        parts.append(f'<circle cx="{a}" cy="{y(p.value):.1f}" r="5" fill="{c}"><title>{escape(about)}</title></circle>')
+        parts.append(f'<circle cx="{a}" cy="{y(p.value):.1f}" r="5" fill="{c}"><title>{escape(plain(about))}</title></circle>')
     return "".join(parts)
