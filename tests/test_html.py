@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from benchmarks.board import html
-from benchmarks.board.build import EMBEDDED, check, render, site
-from benchmarks.board.collect import boards, collect
+from benchmarks.board.build import check, render, site
+from benchmarks.board.collect import EMBEDDED, boards, collect
 from benchmarks.board.front import _ends, _verdict, front
 from benchmarks.board.pool import Difference
 from benchmarks.board.sections import Sources, sections

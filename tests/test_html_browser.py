@@ -8,7 +8,8 @@ import json
 import pytest
 
 from benchmarks.board import html
-from benchmarks.board.build import EMBEDDED, build
+from benchmarks.board.build import build
+from benchmarks.board.collect import EMBEDDED
 from benchmarks.board.front import front
 from tests.browser import NAMES, Browser, find
 from tests.make_example_results import RESULTS

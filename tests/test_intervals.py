@@ -196,7 +196,7 @@ def test_holm_by_hand():
 
 def test_many_columns_are_resampled_as_each_alone():
     columns = np.random.default_rng(9).random((40, 3))
-    low, high = np.quantile(resampled_means(columns), [0.025, 0.975], axis=0)
+    low, high = np.quantile(resampled_means(columns.T[:, None]), [0.025, 0.975], axis=1)
     for k in range(3):
         alone = bootstrap(columns[:, k])
         assert (low[k], high[k]) == pytest.approx((alone.low, alone.high), abs=1e-13)

@@ -11,7 +11,17 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.board import cost_page, dataset_page, headline, html, index_page, paper_page, search_page, speed_page, woven  # fmt: skip
+from benchmarks.board import (  # fmt: skip
+    cost_page,
+    dataset_page,
+    headline,
+    html,
+    index_page,
+    paper_page,
+    search_page,
+    speed_page,
+    woven,
+)
 from benchmarks.board.collect import Board, Collection, boards, collect
 from benchmarks.board.memo import remembering
 from benchmarks.board.tables import missing_seeds, summary

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 
 from benchmarks.errors import InvalidRecord, MissingData
@@ -76,6 +78,11 @@ class Board:
         """The order of boards on a page: verified before community."""
         return (self.protocol, self.dataset, TIERS.index(self.tier), self.task, self.backbone, self.precision, self.protocol_hash)
 
+    @property
+    def rules(self) -> tuple:
+        """All but the inputs, which a run that failed early does not know."""
+        return (self.protocol, self.dataset, self.tier, self.task, self.backbone, self.precision, self.protocol_hash)
+
 
 def embedded(protocol: str) -> bool:
     """Whether a protocol is of the embedded suite, whose numbers stand apart from those of the paper's protocols."""
@@ -92,8 +99,8 @@ def collect(results: Path) -> Collection:
         raise MissingData(f"no results folder at {results}: run `python -m benchmarks run` first, or name the right folder")
     kept, dropped = [], []
     for tier in TIERS:
-        for path in sorted((results / tier).rglob("*.json")):
-            name = path.relative_to(results).as_posix()
+        for name in _files(results, tier):
+            path = f"{results}/{name}"
             try:
                 record = read(path)
             except Exception as error:  # noqa: BLE001 - one damaged file, however damaged, must not hide the others
@@ -109,6 +116,15 @@ def collect(results: Path) -> Collection:
     kept, older = _newest(kept)
     kept, others = _one_version(kept)
     return Collection(tuple(kept), tuple(sorted(dropped + older + others, key=lambda d: d.path)))
+
+
+def _files(results: Path, tier: str) -> list[str]:
+    """All that is called .json below a tier, relative to the results folder, in the order of folders and names."""
+    found = []
+    for folder, folders, files in os.walk(results / tier):
+        place = Path(folder).relative_to(results).as_posix()
+        found += [f"{place}/{name}" for name in [*folders, *files] if name.endswith(".json")]
+    return sorted(found, key=lambda name: name.split("/"))
 
 
 def boards(kept: tuple[Kept, ...]) -> dict[Board, list[Record]]:
@@ -127,7 +143,12 @@ def board_of(record: Record, tier: str) -> Board:
 
 
 def inputs_of(record: Record) -> str:
-    return hash_of([record.weights, record.data])[:8]
+    return _hashed(tuple(record.weights.items()), record.data)
+
+
+@lru_cache(maxsize=4096)
+def _hashed(weights: tuple[tuple[str, str], ...], data: str) -> str:
+    return hash_of([dict(weights), data])[:8]
 
 
 def fault(record: Record, tier: str) -> tuple[str, str] | None:

@@ -10,7 +10,7 @@ from benchmarks.board.collect import Collection
 from benchmarks.board.text import Table, code, escape, markdown
 from benchmarks.cost_records import CostRecord, CostRow, read
 from benchmarks.errors import InvalidRecord
-from benchmarks.printed import Printed, printed
+from benchmarks.printed import DASH, Printed, printed
 
 PAGE = "cost.md"
 TITLE = "Cost"
@@ -95,7 +95,7 @@ def table(record: CostRecord, paper: Printed) -> Table:
 
 def _cells(record: CostRecord, row: CostRow, paper: Printed, beside: bool) -> dict[str, str]:
     def known(metric: str) -> str:
-        return paper.get((record.backbone, row.method, metric), NOT_PRINTED)
+        return paper.get((record.backbone, row.method, "", metric), NOT_PRINTED)
 
     why = {"done": "", "out of memory": "did not fit"}.get(row.status, row.status)  # a note says more
     cells = {"method": row.method, **_parameters(row)} | ({"paper, K": known("trainable_params_k")} if paper else {})
@@ -104,7 +104,7 @@ def _cells(record: CostRecord, row: CostRow, paper: Printed, beside: bool) -> di
         if beside:
             theirs = known("gpu_memory_gb")
             ratio = ""
-            if theirs != NOT_PRINTED and row.peak_reserved_mib is not None and float(theirs) > 0:
+            if theirs not in (NOT_PRINTED, DASH) and row.peak_reserved_mib is not None and float(theirs) > 0:
                 ratio = f"{row.peak_reserved_mib / 1024 / float(theirs):.2f}"
             cells |= {"paper, GB": theirs, "reserved / paper": ratio}
     else:

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from benchmarks.board.collect import Board, Kept, board_of, embedded
 from benchmarks.board.commands import commands
 from benchmarks.board.pool import RANDOM, SWAP, family, head_of, metrics_of, ordered
-from benchmarks.board.swaps import scores_alike
+from benchmarks.board.swaps import scores_metric
 from benchmarks.board.text import Table, plain
 from benchmarks.board.units import Unit, unit
 from benchmarks.records import Record
@@ -177,7 +177,7 @@ def _run(name: str, item: Kept, metric: str, shown: Unit, environments: _Numbere
     if record.origin:
         run["origin"] = f"{plain(record.origin.place)}, sha256 {plain(record.origin.sha256)}"
     if record.search and record.spec.method == name:
-        found, alike = record.search, scores_alike(record.search.objective, metric)
+        found, alike = record.search, scores_metric(record.search.objective, metric)
         run |= {
             "pairs": [list(pair) for pair in found.pairs],
             "channels": found.channels,
@@ -222,7 +222,7 @@ def _times(name: str, own: list[Record]) -> dict[str, str]:
 def _mean_gain(own: list[Record], metric: str, shown: Unit, which: str) -> str:
     """Mean over seeds of a gain of the search; empty without a swap, and where a search scored something else than the metric."""
     found = [r.search for r in own if r.search]
-    gains = [getattr(s, which) for s in found if which == "test_gain" or scores_alike(s.objective, metric)]
+    gains = [getattr(s, which) for s in found if which == "test_gain" or scores_metric(s.objective, metric)]
     return shown.show(fmean(gains), True) if gains and len(gains) == len(found) and None not in gains else ""
 
 

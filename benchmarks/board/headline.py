@@ -6,8 +6,9 @@ import math
 import re
 from dataclasses import dataclass
 
-from benchmarks.board.axis import BAD, GOOD, GREY, INK, digits, label, step
+from benchmarks.board.axes import digits, round_step
 from benchmarks.board.collect import TIERS, Board, Collection, boards, embedded
+from benchmarks.board.ink import BAD, GOOD, GREY, INK, label
 from benchmarks.board.overview import alike, overview
 from benchmarks.board.pool import SWAP, difference, family, metrics_of, ordered, pool
 from benchmarks.board.text import MARK, escape, markdown
@@ -115,7 +116,7 @@ def _scale(gains: list[Estimate], shown: Unit) -> tuple[float, float, float]:
     low, high = (shown.scale * x for x in (min(0.0, *(g.low for g in gains)), max(0.0, *(g.high for g in gains))))
     margin = 0.04 * (high - low) or 1.0
     low, high = low - margin, high + margin
-    return low, high, step(high - low, 4)
+    return low, high, round_step(high - low, 4)
 
 
 def _panel(panel: Panel, methods: list[str], low: float, high: float, grid: float) -> str:

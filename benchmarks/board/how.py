@@ -29,6 +29,16 @@ _REST = """- **95 % interval.** Bootstrap over images and seeds: how far the num
   A combination *cannot stand* where two of its pairs overwrite one channel; it is skipped, and counted.
 - **Controls.** `X+random-swap` swaps the same number of pairs, drawn at random; `base+best-of-three` is the unadapted model
   with the best-scored of SAM's three masks for one click. A gain that a control also reaches is not the method's.
+- **Rank.** A range of places. Methods that are better beyond their paired 95 % interval stand before it, those that are worse
+  beyond theirs behind it, and the rest are ties: 1-3 may be first and may be third. *p* is of the difference to the next
+  method by the mean, from the same bootstrap, corrected for how many p the table has (Holm); intervals are not corrected.
+  Controls have no rank.
+- **Search gain and test gain.** A swap is chosen by what it gains on the search set; the test gain says what is left of it on
+  images that had no say. Where the first is large and the second small, the search fitted its own images.
+- **Quality over cost.** Time and memory are those of one device, a table and pictures each. Parameters are a method's own and
+  what is trained besides; seconds are training, embedding and search where there are any, and evaluation, that of `base` with
+  its control; memory is the largest peak of these, of the GPU where it was recorded, else resident, and never both. *Nobody
+  beats* a method where no other is at least as good and as cheap.
 - **Trained parameters.** The method's own, plus what is trained besides, by name.
 - **Version.** Eight hex digits that stand for every rule of the protocol. Numbers of two versions are never joined.
 - **Empty or worded cells** say why there is no number. Times of two devices never share a column."""

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 import numpy as np
-import pandas as pd
 
-from benchmarks.metrics.intervals import Estimate, bootstrap, paired
+from benchmarks.board.memo import remembered
+from benchmarks.metrics.intervals import Estimate, bootstraps
 from benchmarks.records import Record
 
 TOLERANCE = 1e-6  # one evaluation run twice with the same seed may differ by rounding, and by no more
 SWAP, RANDOM = "+swap", "+random-swap"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Scores of one evaluation with one seed, (images,), in the order of the image ids."""
+
+    images: list[str]
+    values: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class Pool:
-    """`scores[evaluation][seed]`: scores of one metric (fractions) indexed by image id. `notes`: disagreements."""
+    """`scores[evaluation][seed]`: scores of one metric (fractions). `notes`: disagreements. `known`: what was asked of it before,
+    for each interval is drawn once."""
 
     metric: str
-    scores: dict[str, dict[int, pd.Series]]
+    scores: dict[str, dict[int, Scores]]
     roles: dict[str, str]
     notes: tuple[str, ...]
+    known: dict[tuple, object] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
@@ -63,6 +75,7 @@ def head_of(record: Record) -> str | None:
     return str(rules["head"]) if isinstance(rules, dict) and "head" in rules else None
 
 
+@remembered
 def metrics_of(records: list[Record]) -> list[str]:
     """The metric that the protocol ranks methods by, then all others in the order in which the records name them.
 
@@ -76,54 +89,99 @@ def metrics_of(records: list[Record]) -> list[str]:
     return sorted(found, key=lambda metric: metric != ranked)  # stable
 
 
+@remembered
 def pool(records: list[Record], metric: str) -> Pool:
     """Join the records of one board. An evaluation that several records of one seed hold counts once for that seed:
     the record whose own method it is goes first; a disagreement with the others is noted."""
-    scores, roles, notes = {}, {}, []
+    roles, held = {}, defaultdict(list)
     for record in records:
         for evaluation in record.evaluations:
             # By its name a random swap is a control, whatever a record calls it: it must never be the best method.
             roles.setdefault(evaluation.name, "control" if evaluation.name.endswith(RANDOM) else evaluation.role)
-    for name in ordered(roles):
-        first = sorted(records, key=lambda r: (r.spec.method != name, r.spec.method))  # stable: then the order given
-        for record in first:
-            evaluation, seed = record.evaluation(name), record.spec.seed
-            if evaluation is None or metric not in evaluation.scores or not record.images:
+            if metric in evaluation.scores and record.images:
+                held[evaluation.name].append((record, evaluation.scores[metric]))
+    scores, notes = {}, []
+    for name in ordered(held):
+        taken: dict[int, tuple[Record, list[float]]] = {}
+        first = sorted(held[name], key=lambda h: (h[0].spec.method != name, h[0].spec.method))  # stable: then the order given
+        for record, found in first:
+            seed = record.spec.seed
+            kept, values = taken.setdefault(seed, (record, found))
+            if values == found and kept.images == record.images:
                 continue
-            found = pd.Series(evaluation.scores[metric], index=list(record.images), dtype=float)
-            kept = scores.setdefault(name, {}).setdefault(seed, found)
-            if not _same_images(kept, found):
+            if not _same_images(kept.images, record.images):
                 notes.append(f"{name}, seed {seed}: the records of this seed have different test images; one was taken")
-            elif (worst := float((kept - found).abs().max())) > TOLERANCE:
+            elif (worst := _farthest(Scores(kept.images, np.array(values)), Scores(record.images, np.array(found)))) > TOLERANCE:
                 notes.append(f"{name}, seed {seed}: scores differ by up to {worst:.2g} between records; one was taken")
-    return Pool(metric, {n: dict(sorted(s.items())) for n, s in scores.items()}, roles, tuple(dict.fromkeys(notes)))
+        scores[name] = {seed: Scores(r.images, np.array(values, dtype=float)) for seed, (r, values) in sorted(taken.items())}
+    return Pool(metric, scores, roles, tuple(dict.fromkeys(notes)))
 
 
-def _same_images(a: pd.Series, b: pd.Series) -> bool:
-    return a.index.equals(b.index) or set(a.index) == set(b.index)  # mostly in one order, and sets take their time
+def _farthest(a: Scores, b: Scores) -> float:
+    table = stack([a, b])
+    return float(np.abs(table[0] - table[1]).max())
 
 
-def stack(series: list[pd.Series]) -> np.ndarray | None:
+def _same_images(a: list[str], b: list[str]) -> bool:
+    return a == b or (len(a) == len(b) and set(a) == set(b))  # mostly in one order, and sets take their time
+
+
+def stack(several: list[Scores]) -> np.ndarray | None:
     """(seeds, images), aligned by image id; None where the seeds have different test images."""
-    first = series[0]
-    if not all(_same_images(first, s) for s in series):
-        return None
-    return np.stack([s.reindex(first.index).to_numpy() for s in series])
+    first, rows = several[0], []
+    for scores in several:
+        if scores.images is first.images or scores.images == first.images:
+            rows.append(scores.values)
+        elif _same_images(scores.images, first.images):
+            place = {image: k for k, image in enumerate(scores.images)}
+            rows.append(scores.values[[place[image] for image in first.images]])
+        else:
+            return None
+    return np.stack(rows)
 
 
 def mean(pooled: Pool, name: str) -> float:
     """Mean over seeds of the mean over images."""
-    return float(np.mean([s.mean() for s in pooled.scores[name].values()]))
+    if ("mean", name) not in pooled.known:
+        pooled.known["mean", name] = float(np.mean([s.values.mean() for s in pooled.scores[name].values()]))
+    return pooled.known["mean", name]
 
 
 def interval(pooled: Pool, name: str) -> Estimate | None:
     """The interval of the mean; None where the seeds have different test images."""
-    table = stack(list(pooled.scores[name].values()))
-    return None if table is None else bootstrap(table)
+    if ("interval", name) not in pooled.known:  # of all at once: they share the draws, and who asks for one asks for others
+        tables = {n: stack(list(seeds.values())) for n, seeds in pooled.scores.items()}
+        sound = [n for n, table in tables.items() if table is not None]
+        found = dict(zip(sound, bootstraps(tables[n] for n in sound), strict=True))
+        pooled.known.update({("interval", n): found.get(n) for n in tables})
+    return pooled.known["interval", name]
 
 
 def difference(pooled: Pool, a: str, b: str) -> Difference:
     """`a` minus `b`, paired by image id over the seeds that both have."""
+    if (a, b) not in pooled.known:
+        alike = [(n, r) for n in pooled.scores if (r := reference(n))] if b == reference(a) else []
+        differences(pooled, [(a, b), *alike])
+    return pooled.known[a, b]
+
+
+def differences(pooled: Pool, pairs: Iterable[tuple[str, str]]) -> list[Difference]:
+    """`difference` of each pair, in a fraction of the time that one after another takes."""
+    pairs, tables = list(pairs), {}
+    for a, b in dict.fromkeys(pairs):
+        if (a, b) not in pooled.known:
+            gap = _gap(pooled, a, b)
+            if isinstance(gap, Difference):
+                pooled.known[a, b] = gap
+            else:
+                tables[a, b] = gap
+    for (pair, (seeds, _)), estimate in zip(tables.items(), bootstraps(t for _, t in tables.values()), strict=True):
+        pooled.known[pair] = Difference(estimate, seeds)
+    return [pooled.known[pair] for pair in pairs]
+
+
+def _gap(pooled: Pool, a: str, b: str) -> Difference | tuple[tuple[int, ...], np.ndarray]:
+    """The seeds and their (seeds, images) of `a` minus `b`, or why there are none."""
     if b not in pooled.scores:
         return Difference(reason=f"not paired: {b} was not evaluated")
     seeds = tuple(s for s in pooled.scores[a] if s in pooled.scores[b])
@@ -132,4 +190,4 @@ def difference(pooled: Pool, a: str, b: str) -> Difference:
     table = stack([pooled.scores[name][s] for name in (a, b) for s in seeds])
     if table is None:
         return Difference(reason="not paired: different test images")
-    return Difference(paired(table[: len(seeds)], table[len(seeds) :]), seeds)
+    return seeds, table[: len(seeds)] - table[len(seeds) :]

@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 from html import escape
 
-from benchmarks.board.axis import INK, digits, step
-from benchmarks.board.text import MARK
+from benchmarks.board.axes import digits, round_step
+from benchmarks.board.ink import INK
+from benchmarks.board.text import MARK, plain
 
 WIDTH, HEIGHT = 320, 250  # of a panel, pixels
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 30, 44
@@ -43,7 +44,7 @@ def plot(panels: list[tuple[str, list[Point]]]) -> str:
     for k, name in enumerate(names):
         x, y = 20 + 150 * (k % per_row), HEIGHT + 14 + 20 * (k // per_row)
         parts.append(
-            f'<circle cx="{x}" cy="{y - 4}" r="5" fill="{colour[name]}"/><text x="{x + 10}" y="{y}">{escape(name)}</text>'
+            f'<circle cx="{x}" cy="{y - 4}" r="5" fill="{colour[name]}"/><text x="{x + 10}" y="{y}">{escape(plain(name))}</text>'
         )
     return "\n".join([*parts, "</svg>"]) + "\n"
 
@@ -52,9 +53,9 @@ def _panel(title: str, points: list[Point], colour: dict[str, str]) -> str:
     low, high = math.floor(math.log10(min(p.cost for p in points))), math.ceil(math.log10(max(p.cost for p in points)))
     high = max(high, low + 1)
     bottom, top = min(0.0, *(p.low for p in points)), max(0.0, *(p.high for p in points))
-    grid = step((top - bottom) or 1.0)
-    bottom, top = grid * math.floor(bottom / grid), grid * math.ceil(top / grid)
-    top = top if top > bottom else bottom + grid
+    step = round_step((top - bottom) or 1.0)
+    bottom, top = step * math.floor(bottom / step), step * math.ceil(top / step)
+    top = top if top > bottom else bottom + step
 
     def x(cost: float) -> float:
         return LEFT + (WIDTH - LEFT - RIGHT) * (math.log10(cost) - low) / (high - low)
@@ -62,12 +63,12 @@ def _panel(title: str, points: list[Point], colour: dict[str, str]) -> str:
     def y(value: float) -> float:
         return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (value - bottom) / (top - bottom)
 
-    parts = [f'<text x="{LEFT}" y="16" font-weight="bold" font-size="12">{escape(title)}: test gain, points</text>']
-    for n in range(round((top - bottom) / grid) + 1):
-        value = bottom + n * grid
+    parts = [f'<text x="{LEFT}" y="16" font-weight="bold" font-size="12">{escape(plain(title))}: test gain, points</text>']
+    for n in range(round((top - bottom) / step) + 1):
+        value = bottom + n * step
         line = f'x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}" stroke="{INK}"'
         parts.append(f'<line {line} stroke-opacity="{0.9 if abs(value) < 1e-9 else 0.25}"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value:+.{digits(grid)}f}</text>')
+        parts.append(f'<text x="{LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value:+.{digits(step)}f}</text>')
     for power in range(low, high + 1):
         parts.append(f'<text x="{x(10**power):.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{10**power:,}</text>')
     parts.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - BOTTOM + 32}" text-anchor="middle">decoder passes</text>')
@@ -75,5 +76,5 @@ def _panel(title: str, points: list[Point], colour: dict[str, str]) -> str:
         a, c = f"{x(p.cost):.1f}", colour[p.name]
         about = f"{p.name}: {p.cost:,.0f} passes, {p.value:+.2f} ({p.low:+.2f} to {p.high:+.2f})"
         parts.append(f'<line x1="{a}" x2="{a}" y1="{y(p.low):.1f}" y2="{y(p.high):.1f}" stroke="{c}" stroke-width="1.5"/>')
-        parts.append(f'<circle cx="{a}" cy="{y(p.value):.1f}" r="5" fill="{c}"><title>{escape(about)}</title></circle>')
+        parts.append(f'<circle cx="{a}" cy="{y(p.value):.1f}" r="5" fill="{c}"><title>{escape(plain(about))}</title></circle>')
     return "".join(parts)

@@ -32,7 +32,7 @@ def search_table(records: list[Record]) -> Table:
             continue
         sizes.add(len(found.images))
         objectives[found.objective] = None
-        test, alike = found.test_gain, scores_alike(found.objective, metric)
+        test, alike = found.test_gain, scores_metric(found.objective, metric)
         gap = shown.show(found.search_gain - (test or 0), True) if alike else "another score"
         rows.append(
             row
@@ -59,6 +59,6 @@ def search_table(records: list[Record]) -> Table:
     return Table(title, pd.DataFrame(rows).fillna(""), (), "No method with swap was run.", short)
 
 
-def scores_alike(objective: str, metric: str) -> bool:
+def scores_metric(objective: str, metric: str) -> bool:
     """Whether an objective is the metric: its name alone, with a minus where less is better, or before a word on ties."""
     return re.split(r"[,\s]", objective.removeprefix("-"), maxsplit=1)[0] == metric

@@ -11,10 +11,12 @@ from statistics import median
 
 import pandas as pd
 
+from benchmarks.board.memo import remembered
 from benchmarks.board.pool import (
     Difference,
     Pool,
     difference,
+    differences,
     family,
     head_of,
     interval,
@@ -127,7 +129,8 @@ def headline(records: list[Record]) -> dict[str, str]:
 
 def _ties(pooled: Pool, best: str, others: Iterable[str]) -> str:
     """Which others the best is not told apart from, by the interval of the difference."""
-    found = {name: difference(pooled, best, name).estimate for name in others if name != best}
+    others = [name for name in others if name != best]
+    found = {n: d.estimate for n, d in zip(others, differences(pooled, [(best, n) for n in others]), strict=True)}
     tied = [name for name, estimate in found.items() if estimate is not None and estimate.tie]
     return f" (tie with {some(tied, 3)})" if tied else ""
 
@@ -235,12 +238,19 @@ def show_difference(found: Difference, seeds: int, shown: Unit) -> str:
 
 
 def _trained(records: list[Record], name: str) -> str:
-    counts = {}
-    for record in records:
-        if family(record.spec.method) == family(name) and record.trainable is not None:
-            parts = [f"{record.trainable.method:,}", *(f"{n:,} {what}" for what, n in record.trainable.besides.items())]
-            counts[" + ".join(parts)] = None
+    counts = _counts(records).get(family(name), {})
     return " or ".join(counts) or ("0" if family(name) == "base" else "not recorded")
+
+
+@remembered
+def _counts(records: list[Record]) -> dict[str, dict[str, None]]:
+    """What each method trains, in words, as its records have it: mostly one."""
+    counts = defaultdict(dict)
+    for record in records:
+        if record.trainable is not None:
+            parts = [f"{record.trainable.method:,}", *(f"{n:,} {what}" for what, n in record.trainable.besides.items())]
+            counts[family(record.spec.method)][" + ".join(parts)] = None
+    return counts
 
 
 def _kept_off(record: Record) -> list[str]:

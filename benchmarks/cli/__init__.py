@@ -7,7 +7,24 @@ import logging
 import sys
 import warnings
 
-from benchmarks.cli import bench, board, check, compare, cost, data, doctor, export, list_, report, run, show, submit, sweep, validate, weights  # fmt: skip
+from benchmarks.cli import (  # fmt: skip
+    bench,
+    board,
+    check,
+    compare,
+    cost,
+    data,
+    doctor,
+    export,
+    list_,
+    report,
+    run,
+    show,
+    submit,
+    sweep,
+    validate,
+    weights,
+)
 from benchmarks.errors import BenchmarkError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
@@ -31,7 +48,24 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--quiet", action="store_true", help="warnings and results only")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (run, sweep, compare, validate, submit, list_, show, report, doctor, check, bench, cost, board, export, data, weights):
+    for module in (
+        run,
+        sweep,
+        compare,
+        validate,
+        submit,
+        list_,
+        show,
+        report,
+        doctor,
+        check,
+        bench,
+        cost,
+        board,
+        export,
+        data,
+        weights,
+    ):
         module.register(commands)
     return top
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from benchmarks.board.axis import BAD, GOOD, GREY, INK, digits, label, step
+from benchmarks.board.axes import digits, round_step
+from benchmarks.board.ink import BAD, GOOD, GREY, INK, label
 from benchmarks.board.units import Unit
 
 WIDTH, HEIGHT = 640, 230
@@ -107,7 +108,7 @@ def _frame(
 
 
 def _ticks(low: float, high: float, lines: int, signed: bool, whole: bool) -> list[tuple[float, str]]:
-    grid = step(high - low, lines)
+    grid = round_step(high - low, lines)
     grid = max(1, grid) if whole else grid
     found = [n * grid for n in range(math.ceil(low / grid - 1e-9), math.floor(high / grid + 1e-9) + 1)]
     return [(v, f"{v:{'+' if signed and v else ''},.{digits(grid)}f}") for v in found]

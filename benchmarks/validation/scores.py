@@ -61,7 +61,7 @@ def derived(record: Record) -> Iterator[Found]:
     if not columns:
         return
     table = np.array(list(columns.values()), dtype=np.float64).T
-    place, drawn = {key: k for k, key in enumerate(columns)}, resampled_means(table)
+    place, drawn = {key: k for k, key in enumerate(columns)}, resampled_means(table.T[:, None]).T
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     for e in record.evaluations:
         for metric, shown in e.metrics.items():
