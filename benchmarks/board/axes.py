@@ -75,9 +75,9 @@ def decades(values: Sequence[float], start: float, end: float) -> Scale:
     return Scale(low - zero, max(high, low + 1), start, end, logarithmic=True, zero=zero)
 
 
-def round_step(span: float) -> float:
-    """A round distance of grid lines, four to eight of them."""
-    rough = span / 6
+def round_step(span: float, lines: int = 6) -> float:
+    """A round distance of grid lines, about `lines` of them over `span`."""
+    rough = span / lines
     unit = 10 ** math.floor(math.log10(rough))
     return next(m * unit for m in (1, 2, 5, 10) if m * unit >= rough)
 

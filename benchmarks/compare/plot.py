@@ -7,7 +7,7 @@ from html import escape
 
 import numpy as np
 
-from benchmarks.board.search_plot import _digits, _step
+from benchmarks.board.axes import digits, round_step
 from benchmarks.board.text import plain
 from benchmarks.board.units import unit
 from benchmarks.compare import ALIKE, Row
@@ -57,7 +57,7 @@ def _line(x1: float, y1: float, x2: float, y2: float, colour: str = INK, more: s
 def _grid(low: float, high: float, zero: bool = True) -> tuple[list[float], float]:
     """Round values from below `low` to above `high`, with zero among them, and their distance."""
     low, high = (min(low, 0.0), max(high, 0.0)) if zero else (low, high)
-    step = _step((high - low) or 1.0)
+    step = round_step((high - low) or 1.0)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [step * n for n in range(first, max(last, first + 1) + 1)], step
 
@@ -77,7 +77,7 @@ def _intervals(metric: str, rows: list[Row]) -> str:
     for tick in ticks:
         zero = abs(tick) < 1e-9
         parts.append(_line(x(tick), 30, x(tick), bottom, more=f' stroke-opacity="{1 if zero else 0.25}"'))
-        parts.append(_text(x(tick), bottom + 15, f"{tick:+.{_digits(step)}f}" if not zero else "0", "middle"))
+        parts.append(_text(x(tick), bottom + 15, f"{tick:+.{digits(step)}f}" if not zero else "0", "middle"))
     for k, row in enumerate(rows):
         y, e = 50 + LINE * k, row.estimate
         low, high, value = (v * shown.scale for v in (e.low, e.high, e.value))
@@ -116,7 +116,7 @@ def _sorted(row: Row, shown) -> str:
     for tick in ticks:
         zero = abs(tick) < 1e-9
         parts.append(_line(left, y(tick), right, y(tick), more=f' stroke-opacity="{1 if zero else 0.25}"'))
-        parts.append(_text(left - 6, y(tick) + 4, f"{tick:+.{_digits(step)}f}" if not zero else "0", "end"))
+        parts.append(_text(left - 6, y(tick) + 4, f"{tick:+.{digits(step)}f}" if not zero else "0", "end"))
     good = gaps > ALIKE * shown.scale if shown.higher else gaps < -ALIKE * shown.scale
     bad = gaps < -ALIKE * shown.scale if shown.higher else gaps > ALIKE * shown.scale
     for chosen, colour in ((good, BETTER), (bad, WORSE)):

@@ -76,7 +76,7 @@ def row(pooled: Pool, name: str) -> Row:
         mean(pooled, name),
         interval(pooled, name),
         tuple(scores),
-        len(next(iter(scores.values()))),
+        len(next(iter(scores.values())).images),
         other,
         difference(pooled, name, other) if other else Difference(),
     )

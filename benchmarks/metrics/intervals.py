@@ -146,8 +146,9 @@ def two_sided(values) -> float:
     return float(2 * np.exp(high))
 
 
-def holm(ps: list[float]) -> list[float]:
+def holm(ps: Iterable[float]) -> list[float]:
     """The p-values corrected for their number by Holm (1979): rejecting those at most 0.05 errs in any at most once in 20 times."""
+    ps = list(ps)
     corrected, highest = [0.0] * len(ps), 0.0
     for rank, k in enumerate(sorted(range(len(ps)), key=lambda k: ps[k])):
         highest = max(highest, min(1.0, (len(ps) - rank) * ps[k]))
