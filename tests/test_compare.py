@@ -49,7 +49,9 @@ def test_numbers_are_those_of_the_boards_own_tables(capsys):
         a, b, pooled = row["a"], row["b"], pool(records, "miou")
         assert row["dataset"] == board.dataset and row["seeds"] == [0, 1, 2]
         expected = difference(pooled, a, b).estimate
-        assert (row["difference"], row["low"], row["high"]) == (expected.value, expected.low, expected.high)
+        # Tables of one shape are resampled together, so that the last bit depends on how many they are.
+        shown = (expected.value, expected.low, expected.high)
+        assert (row["difference"], row["low"], row["high"]) == pytest.approx(shown, abs=1e-13)
         assert (row["mean_a"], row["mean_b"]) == pytest.approx((mean(pooled, a), mean(pooled, b)), abs=1e-12)
         if b == reference(a):  # the text of the page's table; of few records, for those of nine methods take their time
             frame = tables.summary([r for r in records if r.spec.method == a]).frame.set_index("evaluation")
