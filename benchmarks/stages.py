@@ -26,12 +26,13 @@ from benchmarks.progress import progress, progress_by_stage
 from benchmarks.records import ScreenedPair, Search, Stage
 from benchmarks.train import train
 from benchmarks.train_state import TrainState
-from chanswap import CacheError, Swap, random_swap, search
+from chanswap import CacheError, Screen, Swap, random_swap, search
 
 log = logging.getLogger("benchmarks")
 TEST_BATCH = 8  # images that are evaluated together
 TEST_PIXELS = 3 * 1024 * 1024  # numbers that go through the encoder together: one image of SAM's size, all eight small ones
 REMEMBERED = 2**30  # bytes of test features held between the evaluations of one run; a larger test set is encoded again
+SCREEN = "screen.safetensors"  # pairs (P, 2) and gains (P,) of a search
 Scores = dict[str, dict[str, list[float]]]  # by variant, then by metric: one an image
 
 
@@ -156,7 +157,7 @@ class Workbench:
         state, features, options = _state(job), None, p.options
         before = state.seconds()
         if not METHODS.get(p.method).trains_encoder:
-            features = self._train_features(model, samples, job.folder / "train.features")
+            features = self.embedded(model, samples, job.folder / "train.features", p.train_ids)
             options = replace(options, activation_checkpointing=False)  # the encoder is not run
         with progress(f"train {p.method}", p.protocol.training.epochs * len(samples), "images") as bar:
             losses = train(model, samples, p.protocol.training, p.seed, features, bar.step, self.workers, options, state)
@@ -172,15 +173,15 @@ class Workbench:
             "training": {**asdict(options), "losses": losses, "artefact_bytes": artefact.stat().st_size},
         }
 
-    def _train_features(self, model: Model, samples: Sequence, path: Path) -> EncodedCache:
-        """Encoder features of the training images, for a method that leaves the encoder alone. A killed training reads its own."""
+    def embedded(self, model: Model, samples: Sequence, path: Path, names: list[str]) -> EncodedCache:
+        """Encoder features of some images in a file of a stage at work. A stage that was killed reads its own."""
         try:
             found = EncodedCache(path)
-            if found.ids == self.plan.train_ids:
+            if found.ids == names:
                 return found
         except (FileNotFoundError, CacheError):
             pass
-        return self._embed(model, samples, path, self.plan.train_ids)
+        return self._embed(model, samples, path, names)
 
     @property
     def workers(self) -> int:
@@ -239,6 +240,7 @@ class Workbench:
                     key=job.key,
                     progress=show,
                 )
+            _save_screen(best.screen, job.folder / SCREEN)
             kept = [ScreenedPair(redundant=r, effective=e, gain=gain) for (r, e), gain in best.kept]
             return Search(
                 strategy=p.protocol.strategy,
@@ -255,7 +257,15 @@ class Workbench:
                 search_gain=best.gain,
             ).model_dump(mode="json")
 
-        return Search.model_validate(self.stage("search", job, work).result)
+        return Search.model_validate(self.stage("search", job, work, (SCREEN,)).result)
+
+    def screened(self) -> Screen:
+        """Every pair that the search screened to the end, with its gain; `greedy` screens none."""
+        from safetensors.torch import load_file
+
+        base, job = self.found().base_score, self.plan.jobs["search"]
+        table = load_file(job.folder / SCREEN)
+        return Screen(table["pairs"], table["gains"], base, len(table["gains"]))
 
     def evaluated(self) -> Scores:
         """Per-image scores of every variant of the run, in the order of the plan's test images."""
@@ -355,6 +365,13 @@ class Workbench:
                 mean = {metric: values.double().mean(0, keepdim=True) for metric, values in random.items()}
                 found[f"{method}+random-swap"] = mean
         return {variant: {metric: v[0].double().cpu() for metric, v in values.items()} for variant, values in found.items()}
+
+
+def _save_screen(screen: Screen | None, path: Path) -> None:
+    from safetensors.torch import save_file
+
+    pairs, gains = (screen.pairs, screen.gains) if screen else (torch.empty(0, 2, dtype=torch.long), torch.empty(0).double())
+    save_file({"pairs": pairs.contiguous(), "gains": gains.contiguous()}, path)
 
 
 def _state(job: store.Job) -> TrainState:

@@ -42,6 +42,13 @@ _HOME = {
     "Found": "searching",
     "search": "searching",
     "STRATEGIES": "searching",
+    "zeroing": "diagnostics",
+    "effects": "diagnostics",
+    "Effects": "diagnostics",
+    "growth": "diagnostics",
+    "maps": "diagnostics",
+    "one_a_channel": "diagnostics",
+    "holm": "multiple",
 }
 __all__ = sorted(_HOME)
 

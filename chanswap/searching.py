@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from chanswap import greedy, screening
@@ -31,7 +31,7 @@ class Found:
 
     kept: what the swap was made of: the best single pairs with their gains, or (greedy) the steps' changes (channel, original
     channel that it then shows) with what each added. tried: sets scored; conflicts: subsets that cannot stand. gradients:
-    backward passes, beside the evaluations.
+    backward passes, beside the evaluations. screen: every pair that was screened to the end (greedy: None).
     """
 
     swap: Swap
@@ -42,6 +42,7 @@ class Found:
     conflicts: int
     evaluations: int
     gradients: int = 0
+    screen: Screen | None = field(default=None, compare=False, repr=False)
 
 
 def search(
@@ -108,7 +109,7 @@ def _combined(scorer: Scorer, keep: int, screen: Screen, options: Options) -> Fo
     kept = tuple(screen.best(keep))
     best = all_subsets(scorer, [pair for pair, _ in kept], **options("combine", f"{[pair for pair, _ in kept]}"))
     spent = screen.evaluations + best.evaluations
-    return Found(best.swap, best.gain, screen.base, kept, best.tried, best.conflicts, spent, screen.gradients)
+    return Found(best.swap, best.gain, screen.base, kept, best.tried, best.conflicts, spent, screen.gradients, screen)
 
 
 def _greedy(scorer: Scorer, keep: int, share: float | None, options: Options) -> Found:

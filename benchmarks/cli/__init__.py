@@ -7,7 +7,7 @@ import logging
 import sys
 import warnings
 
-from benchmarks.cli import bench, board, check, cost, data, doctor, list_, run, show, sweep, weights
+from benchmarks.cli import bench, board, check, cost, data, doctor, list_, run, show, study, sweep, weights
 from benchmarks.errors import BenchmarkError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--quiet", action="store_true", help="warnings and results only")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (run, sweep, list_, show, doctor, check, bench, cost, board, data, weights):
+    for module in (run, sweep, study, list_, show, doctor, check, bench, cost, board, data, weights):
         module.register(commands)
     return top
 
