@@ -25,7 +25,21 @@ from benchmarks.stages import Workbench
 from benchmarks.store import Job
 from benchmarks.study_plan import check, command, job_of
 from benchmarks.study_records import EXAMPLES, MAPS, Curve, Effect, Example, Mapped, Picture, Size, StudyRecord, Zeroed, write
-from chanswap import Effects, Journal, Scorer, Swap, effects, growth, maps, one_a_channel, score, zeroing
+from chanswap import (
+    Effects,
+    Journal,
+    Scorer,
+    Swap,
+    altered,
+    constant,
+    effects,
+    growth,
+    levels,
+    maps,
+    one_a_channel,
+    score,
+    zeroing,
+)
 
 log = logging.getLogger("benchmarks")
 SHOWN = 3  # channels of a kind in the picture of maps
@@ -103,23 +117,29 @@ def _measure(bench: Workbench, job: Job) -> dict:
                 for s, gain in zip(grown.sizes, tests)
             ]
             curves[name] = Curve(candidates=pairs, sizes=sizes).model_dump(mode="json")
+        level, spread = levels(cache.sites)
+        found = Swap(bench.found().pairs, channels=search.channels)
+        table = altered(test, [constant(found, level)], **options("constant")).double().numpy()
     best = {pair[0]: (pair[1], gain) for pair, gain in reversed(one_a_channel(screen, search.channels))}
-    found = {part: effects(table.gains) for part, table in without.items()}
+    zeroed = {part: effects(z.gains) for part, z in without.items()}
     channels = [
         Zeroed(
-            **{part: _of_channel(e, c) for part, e in found.items()},
-            **{f"{part}_label": e.labels[c] for part, e in found.items()},
+            **{part: _of_channel(e, c) for part, e in zeroed.items()},
+            **{f"{part}_label": e.labels[c] for part, e in zeroed.items()},
             best_replacement=best[c][0],
             replacement_gain=best[c][1],
+            level=float(level[c]),
+            spread=float(spread[c]),
         ).model_dump(mode="json")
         for c in range(search.channels)
     ]
     for file in journals:
         file.discard()
-    bases = {f"{part}_base": float(table.base.double().mean()) for part, table in without.items()}
+    bases = {f"{part}_base": float(z.base.double().mean()) for part, z in without.items()}
     features = test = None  # some systems remove no file that is mapped
     path.unlink(missing_ok=True)
-    return {"channels": channels, **curves, **bases}
+    level_gain = _effect(paired(table[:, 1], table[:, 0])).model_dump(mode="json")
+    return {"channels": channels, **curves, **bases, "constant_test": level_gain}
 
 
 def _gains(scorer: Scorer, swaps: Sequence[Swap], options: dict) -> list[Estimate]:

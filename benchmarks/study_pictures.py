@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-TILE = 168  # pixels of an image's longer side
+TILE = 192  # pixels of an image's longer side
 GAP, LINE, EDGE = 8, 18, 10
 MAP = 84
 LARGEST = 150_000  # bytes of a file: pictures are committed
@@ -94,7 +94,7 @@ def maps(rows: Sequence[Shown], groups: Sequence[tuple[str, Sequence[int]]]) -> 
         lefts.append([left + k * (MAP + 2) for k in range(len(channels))])
         left += len(channels) * (MAP + 2) + space
     head, step = 2 * LINE + 4, LINE + MAP + GAP
-    sheet = Image.new("RGB", (left - space + EDGE, 2 * EDGE + head + len(rows) * step + 2 * LINE), "white")
+    sheet = Image.new("RGB", (left - space + EDGE, 2 * EDGE + head + len(rows) * step + LINE), "white")
     draw = ImageDraw.Draw(sheet)
     for (name, channels), places in zip(groups, lefts):
         if places:

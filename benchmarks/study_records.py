@@ -54,6 +54,8 @@ class Zeroed(_Part):
     test_label: Literal["harmful", "redundant", "useful"]
     best_replacement: Channel = Field(description="the channel whose showing in its place gained most on the search set")
     replacement_gain: Finite = Field(description="what that gained on the search set")
+    level: Finite = Field(description="mean of the channel over the search images and positions")
+    spread: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(description="its standard deviation over the same")
 
 
 class Size(_Part):
@@ -128,6 +130,9 @@ class StudyRecord(_Part):
     swap: list[Pair] = Field(description="that the search found")
     swap_search_gain: Finite
     swap_test: Effect = Field(description="its gain on the test set")
+    constant_test: Effect = Field(
+        description="gain on the test set when each replaced channel is set to the level of the channel shown: no map, one number"
+    )
     best_pairs: Curve = Field(description="from the ten best pairs, as the search combines them")
     one_a_channel: Curve = Field(description="from the best pair of each of ten channels")
     examples: list[Example]

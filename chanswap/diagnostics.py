@@ -5,8 +5,9 @@ Table 1, figure 4 and figure 5 of arXiv 2504.08915.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from chanswap.scoring import Progress, Scorer, score
 from chanswap.screening import Screen
 from chanswap.swap import Swap
 
+Change = Callable[[Tensor], Tensor]
 LEVEL = 0.95
 DRAWS = 400  # of a bootstrap, for each channel: the smallest p-value there can be, times the number of channels, is then 0.005
 _NUMBERS = 2**22  # that one chunk of draws may take: 32 MB
@@ -50,22 +52,49 @@ class Effects:
 
 
 def zeroing(scorer: Scorer, *, journal: Journal | None = None, progress: Progress | None = None) -> Zeroing:
-    """Score every image with every one of the C channels set to zero: images x (C + 1) evaluations.
+    """Score every image with every one of the C channels set to zero: images x (C + 1) evaluations. Raises as `score` does."""
+    table = altered(scorer, [partial(_at, {c: 0.0}) for c in range(scorer.channels)], journal=journal, progress=progress)
+    return Zeroing(table[:, 0], table[:, 1:])
 
-    `scorer.evaluate` is run on the altered features; a shorter way for pairs knows nothing of zeros. Raises as `score` does.
+
+def constant(swap: Swap, levels: Tensor) -> Change:
+    """The change that sets each channel that a swap replaces to one number, the level of the channel shown in its place: what is
+    left of the swap when nothing of that channel's map but its mean is shown. levels (C,), see `levels`."""
+    return partial(_at, {redundant: float(levels[effective]) for redundant, effective in swap.pairs})
+
+
+def altered(
+    scorer: Scorer, changes: Sequence[Change], *, journal: Journal | None = None, progress: Progress | None = None
+) -> Tensor:
+    """Scores (images, 1 + changes), float32, of the features as they are and after each change, a function of features (C, ...) to
+    features of the same shape that leaves its argument alone.
+
+    `scorer.evaluate` is run on the altered features; a shorter way for pairs knows nothing of them. Raises as `score` does.
     """
 
-    def without(candidates: Tensor, image: int) -> Tensor:
-        channels = candidates[:, 0, 0]
-        versions = scorer.features[image].to(scorer.device).expand(len(channels), *scorer.features[image].shape).clone()
-        rows = (channels >= 0).nonzero()[:, 0]
-        versions[rows, channels[rows]] = 0
-        return scorer.evaluate(versions, image)
+    def evaluate(candidates: Tensor, image: int) -> Tensor:
+        features = scorer.features[image].to(scorer.device)
+        versions = [features if k < 0 else changes[k](features) for k in candidates[:, 0, 0].tolist()]
+        return scorer.evaluate(torch.stack(versions), image)
 
-    # The candidate (c, c), which is no swap, stands for "channel c is zero", and (-1, -1) for the features as they are.
-    every = torch.arange(-1, scorer.channels)[:, None, None].expand(-1, 1, 2)
-    table = score(replace(scorer, evaluate_pairs=without), every, journal=journal, progress=progress)
-    return Zeroing(table[:, 0], table[:, 1:])
+    # The candidate (k, k), which is no swap, stands for change k, and (-1, -1) for none.
+    numbers = torch.arange(-1, len(changes))[:, None, None].expand(-1, 1, 2)
+    return score(replace(scorer, evaluate_pairs=evaluate), numbers, journal=journal, progress=progress)
+
+
+def levels(features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """The mean (C,) and the standard deviation (C,) of each channel over images (C, ...) and positions, float64."""
+    sums = sum(torch.stack([x.double().flatten(1).mean(1), x.double().flatten(1).square().mean(1)]) for x in features)
+    mean, square = sums.cpu() / len(features)
+    return mean, (square - mean.square()).clamp(min=0).sqrt()
+
+
+def _at(values: dict[int, float], features: Tensor) -> Tensor:
+    """Features (C, ...) with some channels set to a number each."""
+    changed = features.clone()
+    for channel, value in values.items():
+        changed[channel] = value
+    return changed
 
 
 def effects(gains: Tensor, *, draws: int | None = None, seed: int = 0) -> Effects:
