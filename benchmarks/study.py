@@ -23,7 +23,7 @@ from benchmarks.plan import Plan
 from benchmarks.progress import progress_by_stage
 from benchmarks.stages import Workbench
 from benchmarks.store import Job
-from benchmarks.study_plan import check, command, job_of
+from benchmarks.study_plan import check, job_of
 from benchmarks.study_records import EXAMPLES, MAPS, Curve, Effect, Example, Mapped, Picture, Size, StudyRecord, Zeroed, write
 from chanswap import (
     Effects,
@@ -75,7 +75,8 @@ def study(p: Plan, threads: int, folder: Path) -> tuple[StudyRecord, Path]:
         task=p.task.name, dataset=p.dataset.name, backbone=p.backbone.name, method=p.method, protocol=p.protocol.name,
         protocol_hash=p.protocol.hash, metric=metric, seed=p.seed, limit=p.limit, code=p.code, weights=p.weights, data=p.data,
         search_images=p.search_ids, test_images=p.test_ids, swap=found.pairs, swap_search_gain=found.search_gain,
-        swap_test=_effect(gained), examples=chosen, maps=mapped, stages=bench.costs, environment=where, command=command(p), **result,
+        swap_test=_effect(gained), examples=chosen, maps=mapped, stages=bench.costs, environment=where,
+        place=p.origin.shown if p.origin else None, **result,
     )  # fmt: skip
     record = StudyRecord(pictures=[], **values)
     drawn = {EXAMPLES: _draw_examples(bench, swap, chosen), MAPS: _draw_maps(bench, mapped, chosen)}

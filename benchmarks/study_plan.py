@@ -1,8 +1,6 @@
-"""A study before it is done: what can be studied, its stage, its command. Imports no torch."""
+"""A study before it is done: what can be studied, and its stage. Imports no torch."""
 
 from __future__ import annotations
-
-import shlex
 
 from benchmarks import code, store
 from benchmarks.catalog import SEGMENTATION, SWAP, TASKS
@@ -32,13 +30,3 @@ def said(p: Plan) -> str:
     passes = (c + 1) * (images + len(p.test_ids)) + CURVES * (2**n * images + (n + 1) * len(p.test_ids))
     state = "kept, will be read" if store.kept(job_of(p)) else "to do"
     return f"  {'study':<22} {f'each of {c} channels zeroed, at most {passes:,} decoder passes':<52} {state}"
-
-
-def command(p: Plan) -> str:
-    """The command that does this study again."""
-    method = p.origin.shown if p.origin and ".py:" in p.origin.shown else p.method
-    words = ["python", "-m", "benchmarks", "study", "--dataset", p.dataset.name, "--backbone", p.backbone.name]
-    words += ["--method", method] if p.method != "base" else []
-    words += ["--seed", str(p.seed)] if p.seed else []
-    words += ["--limit", str(p.limit)] if p.limit else []
-    return shlex.join(words)

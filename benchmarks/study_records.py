@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -114,6 +115,7 @@ class StudyRecord(_Part):
     dataset: str
     backbone: str
     method: str = Field(description="whose channels these are, and to which a swap was added")
+    place: str | None = Field(None, description="file and class of a method that is none of the suite's")
     protocol: str
     protocol_hash: str
     metric: str
@@ -140,7 +142,6 @@ class StudyRecord(_Part):
     pictures: list[Picture]
     stages: list[Stage]
     environment: Environment
-    command: str
 
     @model_validator(mode="after")
     def _consistent(self) -> StudyRecord:
@@ -164,6 +165,14 @@ class StudyRecord(_Part):
 
     def picture(self, kind: str) -> Picture | None:
         return next((p for p in self.pictures if p.kind == kind), None)
+
+    @property
+    def command(self) -> str:
+        """The command that does this study again."""
+        words = ["python", "-m", "benchmarks", "study", "--dataset", self.dataset, "--backbone", self.backbone]
+        words += ["--method", self.place or self.method] if self.method != "base" else []
+        words += ["--seed", str(self.seed)] if self.seed else []
+        return shlex.join(words + (["--limit", str(self.limit)] if self.limit else []))
 
     @property
     def file_name(self) -> str:

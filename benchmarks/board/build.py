@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.board import cost_page, search_page
+from benchmarks.board import cost_page, search_page, study_page
 from benchmarks.board.collect import REASONS, TIERS, Board, Collection, Dropped, board_of, boards, collect
 from benchmarks.board.how import how
 from benchmarks.board.overview import overview
@@ -26,7 +26,7 @@ from benchmarks.records import Record
 EMBEDDED = "Embedded suite (generated images, small checkpoint). These numbers never stand in the paper's tables."
 # Pages of other things than one dataset under one protocol: each module has TITLE and LINE for the index, PAGE, and
 # pages(results, found), which gives the parts (or the finished text) of its files by name; none where there is nothing to show.
-FURTHER = (cost_page, search_page)
+FURTHER = (cost_page, search_page, study_page)
 _TIER_MEANS = {
     "verified": "run from a clean tree, on the full test set; a note names the seeds of the protocol that are missing",
     "community": "any other run, your own or one that was sent in, without what verified asks for",
