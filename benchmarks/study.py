@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -18,28 +17,13 @@ from benchmarks.catalog import SWAP
 from benchmarks.data.samples import interior_point
 from benchmarks.environment import environment
 from benchmarks.files import write_atomically
-from benchmarks.metrics.intervals import Estimate, paired
+from benchmarks.metrics.intervals import paired
 from benchmarks.plan import Plan
-from benchmarks.progress import progress_by_stage
 from benchmarks.stages import Workbench
-from benchmarks.store import Job
+from benchmarks.study_measure import effect_of, measure
 from benchmarks.study_plan import check, job_of
-from benchmarks.study_records import EXAMPLES, MAPS, Curve, Effect, Example, Mapped, Picture, Size, StudyRecord, Zeroed, write
-from chanswap import (
-    Effects,
-    Journal,
-    Scorer,
-    Swap,
-    altered,
-    constant,
-    effects,
-    growth,
-    levels,
-    maps,
-    one_a_channel,
-    score,
-    zeroing,
-)
+from benchmarks.study_records import EXAMPLES, MAPS, Example, Mapped, Picture, StudyRecord, write
+from chanswap import Swap, maps
 
 log = logging.getLogger("benchmarks")
 SHOWN = 3  # channels of a kind in the picture of maps
@@ -61,7 +45,7 @@ def study(p: Plan, threads: int, folder: Path) -> tuple[StudyRecord, Path]:
     metric = p.protocol.metric
     columns = {name: scores[name][metric] for name in dict.fromkeys(("base", p.method, f"{p.method}{SWAP}"))}
     job = job_of(p)
-    result = bench.stage("study", job, lambda: _measure(bench, job)).result
+    result = bench.stage("study", job, lambda: measure(bench, job)).result
     swap = Swap(found.pairs, channels=p.backbone.channels)
     chosen, useful = _examples(p, columns), sorted(range(swap.channels), key=lambda c: result["channels"][c]["search"]["value"])
     mapped = Mapped(
@@ -75,7 +59,7 @@ def study(p: Plan, threads: int, folder: Path) -> tuple[StudyRecord, Path]:
         task=p.task.name, dataset=p.dataset.name, backbone=p.backbone.name, method=p.method, protocol=p.protocol.name,
         protocol_hash=p.protocol.hash, metric=metric, seed=p.seed, limit=p.limit, code=p.code, weights=p.weights, data=p.data,
         search_images=p.search_ids, test_images=p.test_ids, swap=found.pairs, swap_search_gain=found.search_gain,
-        swap_test=_effect(gained), examples=chosen, maps=mapped, stages=bench.costs, environment=where,
+        swap_test=effect_of(gained), examples=chosen, maps=mapped, stages=bench.costs, environment=where,
         place=p.origin.shown if p.origin else None, **result,
     )  # fmt: skip
     record = StudyRecord(pictures=[], **values)
@@ -85,76 +69,6 @@ def study(p: Plan, threads: int, folder: Path) -> tuple[StudyRecord, Path]:
     path = folder / record.file_name
     write(record, path)
     return record, path
-
-
-def _measure(bench: Workbench, job: Job) -> dict:
-    """Zeroing and growth on both sets, as parts of the record."""
-    p, model = bench.plan, bench.adapted()
-    cache, samples = bench.features()
-    screen, kept = bench.screened(), bench.found().kept
-    search = model.scorer(cache.sites, [model.item(s, cache[k][1]) for k, s in enumerate(samples)], bench.workers)
-    tested = data.load(p.dataset, "test", p.test_ids)
-    path, journals = job.folder / "test.features", []
-    job.folder.mkdir(parents=True, exist_ok=True)
-    features = bench.embedded(model, tested, path, p.test_ids)
-    test = model.scorer(features.sites, [model.item(s, features[k][1]) for k, s in enumerate(tested)], bench.workers)
-    with progress_by_stage("study", "passes") as show:
-
-        def options(stage: str, detail: str = "") -> dict:
-            journals.append(Journal(job.folder / f"journal.{stage}", f"{job.key}|{stage}|{detail}"))
-            return {"journal": journals[-1], "progress": lambda done, total: show(stage, done, total)}
-
-        without = {"search": zeroing(search, **options("zeroing-search")), "test": zeroing(test, **options("zeroing-test"))}
-        candidates = {
-            "best_pairs": [(pair.redundant, pair.effective) for pair in kept],
-            "one_a_channel": [pair for pair, _ in one_a_channel(screen, p.protocol.keep)],
-        }
-        curves = {}
-        for name, pairs in candidates.items():
-            grown = growth(search, pairs, **options(f"growth-{name}", str(pairs)))
-            tests = _gains(test, [size.swap for size in grown.sizes], options(f"growth-test-{name}", str(pairs)))
-            sizes = [
-                Size(pairs=list(s.swap.pairs), search_gain=s.gain, test=_effect(gain), tried=s.tried, conflicts=s.conflicts)
-                for s, gain in zip(grown.sizes, tests)
-            ]
-            curves[name] = Curve(candidates=pairs, sizes=sizes).model_dump(mode="json")
-        level, spread = levels(cache.sites)
-        found = Swap(bench.found().pairs, channels=search.channels)
-        table = altered(test, [constant(found, level)], **options("constant")).double().numpy()
-    best = {pair[0]: (pair[1], gain) for pair, gain in reversed(one_a_channel(screen, search.channels))}
-    zeroed = {part: effects(z.gains) for part, z in without.items()}
-    channels = [
-        Zeroed(
-            **{part: _of_channel(e, c) for part, e in zeroed.items()},
-            **{f"{part}_label": e.labels[c] for part, e in zeroed.items()},
-            best_replacement=best[c][0],
-            replacement_gain=best[c][1],
-            level=float(level[c]),
-            spread=float(spread[c]),
-        ).model_dump(mode="json")
-        for c in range(search.channels)
-    ]
-    for file in journals:
-        file.discard()
-    bases = {f"{part}_base": float(z.base.double().mean()) for part, z in without.items()}
-    features = test = None  # some systems remove no file that is mapped
-    path.unlink(missing_ok=True)
-    level_gain = _effect(paired(table[:, 1], table[:, 0])).model_dump(mode="json")
-    return {"channels": channels, **curves, **bases, "constant_test": level_gain}
-
-
-def _gains(scorer: Scorer, swaps: Sequence[Swap], options: dict) -> list[Estimate]:
-    """What each swap gains over none, paired by image."""
-    table = score(scorer, [Swap(channels=scorer.channels), *swaps], **options).double().numpy()
-    return [paired(table[:, k], table[:, 0]) for k in range(1, table.shape[1])]
-
-
-def _of_channel(e: Effects, c: int) -> Effect:
-    return Effect(value=float(e.mean[c]), low=float(e.low[c]), high=float(e.high[c]), p=float(e.p[c]))
-
-
-def _effect(e: Estimate) -> Effect:
-    return Effect(value=e.value, low=e.low, high=e.high, p=e.p)
 
 
 def _examples(p: Plan, columns: dict[str, list[float]]) -> list[Example]:

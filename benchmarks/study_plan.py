@@ -21,7 +21,7 @@ def check(p: Plan) -> None:
 def job_of(p: Plan) -> Job:
     """The stage of a study, after those of the run of METHOD+swap that it builds on."""
     tested = p.jobs[f"evaluate {p.method}{SWAP}"].key
-    return Job("study", {"search": p.jobs["search"].key, "tested": tested, "code": code.digest("benchmarks/study.py")})
+    return Job("study", {"search": p.jobs["search"].key, "tested": tested, "code": code.digest("benchmarks/study_measure.py")})
 
 
 def said(p: Plan) -> str:

@@ -100,6 +100,7 @@ def _at(values: dict[int, float], features: Tensor) -> Tensor:
 def effects(gains: Tensor, *, draws: int | None = None, seed: int = 0) -> Effects:
     """Percentile bootstrap over images of the mean of each column of gains (images, C), all on the same draws.
 
+    A p-value is never below that of a sign test in which all images that differ agree: 2 to the power of 1 minus their number.
     `draws`: None is 400 for each channel. Raises ValueError for gains that are empty or not finite.
     """
     if gains.ndim != 2 or not gains.numel() or not torch.isfinite(gains).all():
@@ -116,9 +117,9 @@ def effects(gains: Tensor, *, draws: int | None = None, seed: int = 0) -> Effect
     mean, ends = gains.mean(0), torch.tensor([(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     low, high = torch.stack([column.sort().values[(ends * (draws - 1)).round().long()] for column in means.T], 1).double()
     crossed = torch.minimum((means <= 0).sum(0), (means >= 0).sum(0))
-    p = (
-        (2 * (1 + crossed) / (draws + 1)).clamp(max=1).double()
-    )  # adding one: that no draw crossed zero does not make it impossible
+    p = (2 * (1 + crossed) / (draws + 1)).double()  # adding one: that no draw crossed zero does not make it impossible
+    # A bootstrap of a few images that agree would be sure. No test of their signs could be surer than if all agreed by chance.
+    p = torch.maximum(p, 2.0 ** (1 - (gains != 0).sum(0).double())).clamp(max=1)
     return Effects(mean, low, high, p, tuple(labels(mean.tolist(), p.tolist())))
 
 

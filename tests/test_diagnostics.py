@@ -136,6 +136,15 @@ def test_channels_that_do_nothing_are_rarely_called_anything():
     assert errs <= 4
 
 
+@pytest.mark.parametrize("images, least", {1: 1.0, 3: 0.25, 6: 0.03125}.items())
+def test_a_few_images_that_agree_prove_little(images, least):
+    found = effects(torch.rand(images, 8) + 1)
+    assert (found.p == least).all() and set(found.labels) == {"redundant"}
+    sparse = torch.zeros(50, 8)
+    sparse[:images] = 1.0
+    assert (effects(sparse).p >= least).all()
+
+
 def additive() -> Scorer:
     """Pairs into channels 0, 1 and 2 gain 3, 2 and 1 (showing channel 5), any other into them nothing; into channels 3 and 4 they
     lose. Gains add up."""
