@@ -67,7 +67,7 @@ def examples(rows: Sequence[Row]) -> Image.Image:
             if c:
                 scale = max(tile.shape[:2]) / max(row.image.shape[:2])
                 _dot(draw, left + (row.click[0] + 0.5) * scale, top + LINE + (row.click[1] + 0.5) * scale)
-            draw.text((left, top + LINE + TILE + 1), f"{name}{'  ' if text else ''}{text}", fill=PALE, font=_font(12))
+            draw.text((left, top + LINE + tile.shape[0] + 1), f"{name}{'  ' if text else ''}{text}", fill=PALE, font=_font(12))
     for k, (colour, text) in enumerate(legend):
         left, top = EDGE + 320 * (k % per_row), EDGE + len(rows) * step + LINE * (k // per_row)
         draw.rectangle((left, top + 1, left + 13, top + 13), outline=RIM, fill=(150, 150, 150))

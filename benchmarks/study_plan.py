@@ -29,4 +29,4 @@ def said(p: Plan) -> str:
     c, n, images = p.backbone.channels, p.protocol.keep, len(p.search_ids)
     passes = (c + 1) * (images + len(p.test_ids)) + CURVES * (2**n * images + (n + 1) * len(p.test_ids))
     state = "kept, will be read" if store.kept(job_of(p)) else "to do"
-    return f"  {'study':<22} {f'each of {c} channels zeroed, at most {passes:,} decoder passes':<52} {state}"
+    return f"  {'study':<22} {f'{c} channels, at most {passes:,} decoder passes':<52} {state}"
