@@ -28,7 +28,7 @@ from benchmarks.progress import progress, progress_by_stage
 from benchmarks.records import ScreenedPair, Search, Stage
 from benchmarks.train import train
 from benchmarks.train_state import TrainState
-from chanswap import CacheError, Scorer, Swap, fastest_batch, random_swap, search, search_part
+from chanswap import CacheError, Scorer, Screen, Swap, fastest_batch, random_swap, search, search_part
 from chanswap.scoring import BLOCK
 from chanswap.screening import every_pair
 
@@ -36,6 +36,8 @@ log = logging.getLogger("benchmarks")
 TEST_BATCH = 8  # images that are evaluated together
 TEST_PIXELS = 3 * 1024 * 1024  # numbers that go through the encoder together: one image of SAM's size, all eight small ones
 REMEMBERED = 2**30  # bytes of test features held between the evaluations of one run; a larger test set is encoded again
+REMEMBERED_PAIRS = 2**20  # of a screening, 24 MB: more than any backbone here has
+SCREEN = "screen.safetensors"  # pairs (P, 2) and gains (P,) of a search
 Scores = dict[str, dict[str, list[float]]]  # by variant, then by metric: one an image
 
 
@@ -160,7 +162,7 @@ class Workbench:
         state, features, options = _state(job), None, p.options
         before = state.seconds()
         if not METHODS.get(p.method).trains_encoder:
-            features = self._train_features(model, samples, job.folder / "train.features")
+            features = self.embedded(model, samples, job.folder / "train.features", p.train_ids)
             options = replace(options, activation_checkpointing=False)  # the encoder is not run
         with progress(f"train {p.method}", p.protocol.training.epochs * len(samples), "images") as bar:
             losses = train(model, samples, p.protocol.training, p.seed, features, bar.step, self.workers, options, state)
@@ -176,15 +178,15 @@ class Workbench:
             "training": {**asdict(options), "losses": losses, "artefact_bytes": artefact.stat().st_size},
         }
 
-    def _train_features(self, model: Model, samples: Sequence, path: Path) -> EncodedCache:
-        """Encoder features of the training images, for a method that leaves the encoder alone. A killed training reads its own."""
+    def embedded(self, model: Model, samples: Sequence, path: Path, names: list[str]) -> EncodedCache:
+        """Encoder features of some images in a file of a stage at work. A stage that was killed reads its own."""
         try:
             found = EncodedCache(path)
-            if found.ids == self.plan.train_ids:
+            if found.ids == names:
                 return found
         except (FileNotFoundError, CacheError):
             pass
-        return self._embed(model, samples, path, self.plan.train_ids)
+        return self._embed(model, samples, path, names)
 
     @property
     def workers(self) -> int:
@@ -229,7 +231,8 @@ class Workbench:
         def work() -> dict:
             scorer, objective = self._scorer()
             with progress_by_stage("search", "passes") as show:
-                best = search(scorer, keep=p.protocol.keep, progress=show, **self._how())
+                best = search(scorer, keep=p.protocol.keep, progress=show, remember=REMEMBERED_PAIRS, **self._how())
+            _save_screen(best.screen, p.jobs["search"].folder / SCREEN)
             kept = [ScreenedPair(redundant=r, effective=e, gain=gain) for (r, e), gain in best.kept]
             return Search(
                 strategy=p.protocol.strategy,
@@ -246,7 +249,15 @@ class Workbench:
                 search_gain=best.gain,
             ).model_dump(mode="json")
 
-        return Search.model_validate(self.stage("search", p.jobs["search"], work).result)
+        return Search.model_validate(self.stage("search", p.jobs["search"], work, (SCREEN,)).result)
+
+    def screened(self) -> Screen:
+        """Every pair that the search screened to the end, with its gain; `greedy` screens none."""
+        from safetensors.torch import load_file
+
+        base, job = self.found().base_score, self.plan.jobs["search"]
+        table = load_file(job.folder / SCREEN)
+        return Screen(table["pairs"], table["gains"], base, len(table["gains"]))
 
     def search_part(self, part: tuple[int, int]) -> None:
         """The share of worker i of n, `part` = (i, n), of the search's screening, left beside the search's journal. Nothing where the
@@ -262,9 +273,8 @@ class Workbench:
         model = self.adapted()
         items = [model.item(sample, cache[k][1]) for k, sample in enumerate(samples)]
         scorer = model.scorer(cache.sites, items, self.workers)
-        if (
-            self.plan.device != "cpu"
-        ):  # there the model's own batch is the best that was measured, and results repeat to the digit
+        # On a CPU the model's own batch is the best that was measured, and results repeat to the digit.
+        if self.plan.device != "cpu":
             scorer = replace(scorer, batch=self._batch(scorer))
         return scorer, model.objective
 
@@ -389,6 +399,13 @@ class Workbench:
                 mean = {metric: values.double().mean(0, keepdim=True) for metric, values in random.items()}
                 found[f"{method}+random-swap"] = mean
         return {variant: {metric: v[0].double().cpu() for metric, v in values.items()} for variant, values in found.items()}
+
+
+def _save_screen(screen: Screen | None, path: Path) -> None:
+    from safetensors.torch import save_file
+
+    pairs, gains = (screen.pairs, screen.gains) if screen else (torch.empty(0, 2, dtype=torch.long), torch.empty(0).double())
+    save_file({"pairs": pairs.contiguous(), "gains": gains.contiguous()}, path)
 
 
 def _state(job: store.Job) -> TrainState:

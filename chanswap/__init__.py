@@ -45,6 +45,16 @@ _HOME = {
     "search_part": "searching",
     "SHARED": "searching",
     "STRATEGIES": "searching",
+    "zeroing": "diagnostics",
+    "altered": "diagnostics",
+    "constant": "diagnostics",
+    "levels": "diagnostics",
+    "effects": "diagnostics",
+    "Effects": "diagnostics",
+    "growth": "diagnostics",
+    "maps": "diagnostics",
+    "one_a_channel": "diagnostics",
+    "holm": "multiple",
 }
 __all__ = sorted(_HOME)
 

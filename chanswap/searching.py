@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from chanswap import greedy, screening
@@ -32,7 +32,7 @@ class Found:
 
     kept: what the swap was made of: the best single pairs with their gains, or (greedy) the steps' changes (channel, original
     channel that it then shows) with what each added. tried: sets scored; conflicts: subsets that cannot stand. gradients:
-    backward passes, beside the evaluations.
+    backward passes, beside the evaluations. screen: the best pairs that were screened to the end, as many as were to be remembered (greedy: None).
     """
 
     swap: Swap
@@ -43,6 +43,7 @@ class Found:
     conflicts: int
     evaluations: int
     gradients: int = 0
+    screen: Screen | None = field(default=None, compare=False, repr=False)
 
 
 def search(
@@ -56,6 +57,7 @@ def search(
     journal: str | Path | None = None,
     key: str = "",
     progress: Callable[[str, int, int], None] | None = None,
+    remember: int | None = None,
 ) -> Found:
     """Find a swap on the scorer's images by one of `STRATEGIES`; None is taylor where the scorer has a `smooth` score, else
     exhaustive. `keep`: the best pairs that are combined, or the most steps.
@@ -63,7 +65,8 @@ def search(
     `random` draws `budget` pairs with `seed`. `share`: of all pairs that taylor, and greedy in each step, look at closer; None is
     a tenth and a twentieth. `journal` is a file path stem: blocks are kept beside it and a call with the same
     `key` goes on where a killed one stopped; name in `key` all that decides the scores (model, images, prompts).
-    progress(stage, passes done, passes in all). Raises ValueError for an unknown strategy, a `keep` above 20, a `share` that is
+    progress(stage, passes done, passes in all). `remember`: how many of the best pairs `Found.screen` holds (default: `keep`), so that
+    memory does not grow with their number. Raises ValueError for an unknown strategy, a `keep` above 20, a `share` that is
     none, or taylor and greedy without a `smooth` score.
 
     >>> found = search(Scorer(features, evaluate))           # doctest: +SKIP
@@ -83,7 +86,7 @@ def search(
     if strategy == "greedy":
         found = _greedy(scorer, keep, share, options)
     else:
-        found = _combined(scorer, keep, _screen(scorer, strategy, budget, share, seed, keep, options), options)
+        found = _combined(scorer, keep, _screen(scorer, strategy, budget, share, seed, remember or keep, options), options)
     for file in journals:
         file.discard()
     return found
@@ -132,12 +135,12 @@ def _options(scorer, strategy, share, journal, key, progress, journals: list[Jou
 
 
 def _screen(
-    scorer: Scorer, strategy: str, budget: int | None, share: float | None, seed: int, keep: int, options: Options
+    scorer: Scorer, strategy: str, budget: int | None, share: float | None, seed: int, most: int, options: Options
 ) -> Screen:
     if strategy == "exhaustive":
-        return screening.exhaustive(scorer, most=keep, options=options)
+        return screening.exhaustive(scorer, most=most, options=options)
     if strategy == "random":
-        return screening.random(scorer, budget, seed, most=keep, options=options)
+        return screening.random(scorer, budget, seed, most=most, options=options)
     if strategy == "halving":
         return screening.halving(scorer, options=options)
     return screening.taylor(scorer, screening.SHARE if share is None else share, options=options)
@@ -147,7 +150,7 @@ def _combined(scorer: Scorer, keep: int, screen: Screen, options: Options) -> Fo
     kept = tuple(screen.best(keep))
     best = all_subsets(scorer, [pair for pair, _ in kept], **options("combine", f"{[pair for pair, _ in kept]}"))
     spent = screen.evaluations + best.evaluations
-    return Found(best.swap, best.gain, screen.base, kept, best.tried, best.conflicts, spent, screen.gradients)
+    return Found(best.swap, best.gain, screen.base, kept, best.tried, best.conflicts, spent, screen.gradients, screen)
 
 
 def _greedy(scorer: Scorer, keep: int, share: float | None, options: Options) -> Found:

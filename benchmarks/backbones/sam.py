@@ -108,6 +108,10 @@ class Segmenter(Model):
         """IoU (B,) of the single mask of features (B, C, h, w): what a search maximises and a test reports."""
         return self._overlap(self.logits(features, item, tiled=True)[0], item)
 
+    def answer(self, features: Tensor, item: Item) -> Tensor:
+        """The masks (B, H, W) bool that `score` scores."""
+        return self.full_size(self.logits(features, item)[0], item)[:, 0] > 0
+
     def smooth(self, features: Tensor, item: Item) -> Tensor:
         """Soft IoU (B,) of the low-resolution mask, where the image is: the padding is cut off, as in `score`."""
         with self.autocast():

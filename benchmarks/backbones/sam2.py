@@ -94,7 +94,11 @@ class Segmenter2(Model):
 
     def score(self, site: Tensor, item: Item) -> Tensor:
         """IoU (B,) of the library's answer to embeddings (B, C, h, w), see `logits`."""
-        return iou(self.full_size(self.logits(site, item)[0], item)[:, 0] > 0, item.truth)
+        return iou(self.answer(site, item), item.truth)
+
+    def answer(self, site: Tensor, item: Item) -> Tensor:
+        """The masks (B, H, W) bool that `score` scores."""
+        return self.full_size(self.logits(site, item)[0], item)[:, 0] > 0
 
     def smooth(self, site: Tensor, item: Item) -> Tensor:
         """Soft IoU (B,) of the low-resolution mask."""

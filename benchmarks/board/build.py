@@ -20,6 +20,7 @@ from benchmarks.board import (  # fmt: skip
     paper_page,
     search_page,
     speed_page,
+    study_page,
     woven,
 )
 from benchmarks.board.collect import Board, Collection, boards, collect
@@ -33,7 +34,7 @@ from benchmarks.records import Record
 
 # Pages of other things than one dataset under one protocol: each module has TITLE and LINE for the index, PAGE, and
 # pages(results, found), which gives the parts (or the finished text) of its files by name; none where there is nothing to show.
-FURTHER = (paper_page, cost_page, search_page, speed_page)
+FURTHER = (paper_page, study_page, cost_page, search_page, speed_page)
 
 
 def build(results: Path, out: Path, root: Path | None = None) -> list[Path]:

@@ -20,6 +20,7 @@ from benchmarks.cli import (  # fmt: skip
     report,
     run,
     show,
+    study,
     submit,
     sweep,
     validate,
@@ -51,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
     for module in (
         run,
         sweep,
+        study,
         compare,
         validate,
         submit,
