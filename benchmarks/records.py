@@ -16,10 +16,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from benchmarks.errors import InvalidRecord
 from benchmarks.files import write_atomically
 from benchmarks.metrics.names import METRICS
+from benchmarks.plain import LONGEST, printable
 
 SCHEMA_VERSION = 1
 M = TypeVar("M", bound=BaseModel)
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Whole = Annotated[int, Field(ge=0)]
 
 
 class _Part(BaseModel):
@@ -34,7 +37,7 @@ class Spec(_Part):
     backbone: str
     method: str = Field(description="a registered method, with or without +swap")
     protocol: str
-    seed: int
+    seed: Whole
     precision: str = "float32"
     limit: int | None = Field(None, description="at most so many test images; a limited record never reaches a board")
 
@@ -71,8 +74,8 @@ class Comparison(_Part):
 class Trainable(_Part):
     """Trained parameters: the method's own, and by name what is trained besides (counted apart)."""
 
-    method: int
-    besides: dict[str, int] = {}
+    method: Whole
+    besides: dict[str, Whole] = {}
 
 
 class Training(_Part):
@@ -86,8 +89,8 @@ class Training(_Part):
 
 
 class ScreenedPair(_Part):
-    redundant: int
-    effective: int
+    redundant: Whole
+    effective: Whole
     gain: Finite
 
 
@@ -98,28 +101,37 @@ class Search(_Part):
     strategy: str
     objective: str = Field("miou", description="what the search scores are")
     images: list[str] = Field(description="ids of the search set, disjoint from the test set")
-    channels: int
+    channels: Whole
     pairs: list[tuple[int, int]] = Field(description="the chosen swap, (redundant, effective), 0-based; empty: none helped")
     kept: list[ScreenedPair] = Field(
         description="the best single pairs, from which the combinations were made; of a greedy search its steps"
     )
-    evaluations: int = Field(description="decoder passes, one candidate on one image each")
-    gradients: int = Field(0, description="backward passes, beside the evaluations")
-    combinations: int = Field(description="swaps scored after the screening; of a greedy search all that were scored")
-    conflicts: int = Field(description="combinations skipped: two pairs overwrite one channel")
+    evaluations: Whole = Field(description="decoder passes, one candidate on one image each")
+    gradients: Whole = Field(0, description="backward passes, beside the evaluations")
+    combinations: Whole = Field(description="swaps scored after the screening; of a greedy search all that were scored")
+    conflicts: Whole = Field(description="combinations skipped: two pairs overwrite one channel")
     base_score: Finite
     search_gain: Finite
     test_gain: Finite | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Search:
+        if len(set(self.images)) != len(self.images):
+            raise ValueError("a search image is listed twice")
+        check_swap(self.pairs, self.channels)
+        for pair in self.kept:
+            check_swap([(pair.redundant, pair.effective)], self.channels)
+        return self
 
 
 class Stage(_Part):
     """Cost of one stage. A stage taken from the cache keeps the figures of the call that computed it."""
 
     name: str
-    seconds: Finite
-    threads: int
-    peak_memory_mb: Finite | None = Field(description="peak resident memory of the process during the stage")
-    peak_gpu_mb: Finite | None = None
+    seconds: Amount
+    threads: Whole
+    peak_memory_mb: Amount | None = Field(description="peak resident memory of the process during the stage")
+    peak_gpu_mb: Amount | None = None
     cached: bool = False
 
 
@@ -198,6 +210,10 @@ class Record(_Part):
                 raise ValueError(f"the search's test gain is not the difference of {c.a} and {c.b}")
         if self.status == "done" and not self.evaluations:
             raise ValueError("a finished record without evaluations")
+        for name, metric, values in ((e.name, m, v) for e in self.evaluations for m, v in e.scores.items()):
+            known = METRICS.get(metric)
+            if known and not known.fits(values):
+                raise ValueError(f"{name}: a {metric} score is not between 0 and {known.most:g}")
         if self.search and set(self.search.images) & set(self.images):
             raise ValueError("search and test images overlap")
         if self.status == "failed" and not self.error:
@@ -210,6 +226,17 @@ class Record(_Part):
 
     def evaluation(self, name: str) -> Evaluation | None:
         return next((e for e in self.evaluations if e.name == name), None)
+
+
+def check_swap(pairs: list[tuple[int, int]], channels: int | None = None) -> None:
+    """Raise ValueError where pairs (redundant, effective) are no swap: `chanswap.Swap`'s rules, which would import torch."""
+    if len({redundant for redundant, _ in pairs}) != len(pairs):
+        raise ValueError("a swap overwrites one channel twice")
+    for pair in pairs:
+        if min(pair) < 0 or (channels is not None and max(pair) >= channels):
+            raise ValueError(f"pair {pair[0]}<-{pair[1]} is not of channels 0 to {'...' if channels is None else channels - 1}")
+        if pair[0] == pair[1]:
+            raise ValueError(f"pair {pair[0]}<-{pair[1]} replaces a channel by itself")
 
 
 def hash_of(value: Any) -> str:
@@ -240,13 +267,18 @@ def read(path: Path) -> Record:
 
 
 def read_as(model: type[M], path: Path, cure: str = "") -> M:
-    """Read and check a file of any of the suite's record formats; `cure` ends the error. Raises InvalidRecord as `read` does."""
+    """Read and check a file of any of the suite's record formats; `cure` ends the error. Raises InvalidRecord as `read` does.
+
+    Strictly: a number in quotation marks, or `true` in the place of 1, is a fault.
+    """
     try:
-        return model.model_validate_json(Path(path).read_bytes())
+        return model.model_validate_json(Path(path).read_bytes(), strict=True)
     except ValidationError as error:
-        first = error.errors()[0]
+        first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(x) for x in first["loc"]) or "record"
-        raise InvalidRecord(f"{path}: {where}: {first['msg']}{cure}") from None
+        raise InvalidRecord(printable(f"{path}: {where[:LONGEST]}: {first['msg'][:LONGEST]}{cure}")) from None
+    except (RecursionError, OverflowError) as error:  # of a protocol nested a thousandfold, or a sum beyond all floats
+        raise InvalidRecord(f"{path}: {error}{cure}") from None
     except OSError as error:
         raise InvalidRecord(f"{path}: {error.strerror or error}{cure}") from None
 

@@ -19,7 +19,9 @@ from benchmarks.errors import MissingData
 log = logging.getLogger("benchmarks")
 # By content, whatever the file is named. No others: Pillow hands PostScript to an interpreter, for one.
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "GIF", "WEBP", "PPM")
-MOST_PIXELS = 2**26  # 8192 x 8192: twice the largest of any dataset here, 200 MB as RGB; a few kilobytes can declare a thousandfold
+MOST_PIXELS = (
+    2**26
+)  # 8192 x 8192: twice the largest of any dataset here, 200 MB as RGB; a few kilobytes can declare a thousandfold
 THRESHOLD = 127  # JPEG masks are grey at the border; the benchmark's own code thresholds at half
 THINNEST = 200  # times as long as wide: the short side would vanish where the long one is resized to a model's 128 pixels
 ASPECT = 0.01  # a mask of another size is the same picture, resized, where the aspect ratios agree within this share
@@ -189,7 +191,9 @@ def _mask(picture, kind: str | None, threshold: int, named: str) -> np.ndarray:
     if values.min() == values.max() and picture.has_transparency_data:
         alpha = np.array(picture.convert("RGBA"))[..., 3]
         if alpha.min() != alpha.max():
-            raise MissingData(f"{named} is a mask of one colour, drawn in its transparency alone; replace it by one of black and white")
+            raise MissingData(
+                f"{named} is a mask of one colour, drawn in its transparency alone; replace it by one of black and white"
+            )
     if values.max() <= threshold and values.max() > (_NOISE if kind in _LOSSY else 0):
         raise MissingData(
             f"{named} is a mask whose brightest value is {values.max()} of 255: its values are neither 0 and 1 nor 0 and 255; replace it"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 _SCALE = 5  # COCO's tools draw a polygon's border on a grid five times as fine
-_LONGEST = 2**24  # grid points of a polygon's border, a hundred times the longest published; a few numbers could ask for a thousandfold
+_LONGEST = (
+    2**24
+)  # grid points of a polygon's border, a hundred times the longest published; a few numbers could ask for a thousandfold
 _BITS = 40  # of one run length: more than a mask of any size has, and no number that takes a second to add
 
 
