@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
 
 from benchmarks.errors import UsageError
+
+# Names of devices, which Windows opens whatever ending follows.
+RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)", re.I)
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

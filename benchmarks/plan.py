@@ -25,6 +25,7 @@ from benchmarks.catalog import (
 from benchmarks.errors import MissingData, UsageError
 from benchmarks.options import Options
 from benchmarks.outside import Origin
+from benchmarks.plain import UNPRINTABLE
 from benchmarks.protocols import LOSSES, PROTOCOLS, SINGLE_MASK, STRATEGIES, Protocol, choose
 from benchmarks.records import Spec, hash_of
 from benchmarks.store import Job
@@ -92,10 +93,12 @@ class Plan:
 
     @property
     def file_name(self) -> str:
-        """Of the record: readable, and different for every spec, protocol version and kind of device."""
+        """Of the record: readable, and different for every spec, protocol version, kind of device and code of a method from outside."""
         made_of = [self.spec.model_dump(), self.protocol.hash, self.weights, self.data, self.device.split(":")[0]]
         altered = self.method != "base" and self.options.arithmetic != Options().arithmetic
         made_of += [self.options.arithmetic] if altered else []
+        # Two files may name their methods alike, and one file changes: neither run replaces the other's record.
+        made_of += [[self.origin.shown, self.origin.sha256]] if self.origin else []
         short = hash_of(made_of)[:8]
         return f"{self.protocol.name}/{self.dataset.name}/{self.method_name}-{self.backbone.name}-seed{self.seed}-{short}.json"
 
@@ -178,6 +181,8 @@ def plan(request: Request, seed: int) -> Plan:
         raise MissingData(
             f"{dataset.name}: its {len(split)} training images are all drawn for the search, none is left to train {method} on"
         )
+    if odd := next((name for name in (*split, *test_ids) if UNPRINTABLE.search(name)), None):
+        raise MissingData(f"{dataset.name}: the name {ascii(odd)} has characters that do not print; rename the file")
     if overlap := set(split) & set(test_ids):
         raise MissingData(
             f"{dataset.name}: {len(overlap)} ids stand in both splits, such as {min(overlap)}; mend the split lists"

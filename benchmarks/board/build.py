@@ -19,7 +19,7 @@ from benchmarks.board.stage_costs import stage_costs
 from benchmarks.board.tables import headline, missing_seeds, other_metrics, search_table, summary
 from benchmarks.board.text import MARK, Table, code, escape, markdown
 from benchmarks.errors import UsageError
-from benchmarks.files import write_atomically
+from benchmarks.files import RESERVED, write_atomically
 from benchmarks.progress import progress
 from benchmarks.records import Record
 
@@ -224,6 +224,7 @@ def _raw_table(rows: list[dict[str, str]]) -> str:
 def _file_names(subjects: set[tuple[str, str]]) -> dict[tuple[str, str], str]:
     """A safe, distinct file name each. A name that had to be changed, or that another shares, gets a hash of the subject."""
     plain = {s: re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(s)).strip(".-") for s in subjects}
+    plain = {s: f"page-{name}" if not name or RESERVED.match(name) else name for s, name in plain.items()}
     count = Counter(
         name.lower() for name in [*plain.values(), "readme", *(maker.PAGE.removesuffix(".md") for maker in FURTHER)]
     )  # some file systems ignore case
