@@ -6,8 +6,10 @@ The files are pickles, and a pickle can name any function to be called. This one
 from __future__ import annotations
 
 import codecs
+import io
 import math
 import pickle
+import pickletools
 from functools import lru_cache
 from pathlib import Path
 
@@ -26,6 +28,9 @@ FILES = {
 _BESIDE = {"cifar10": ("batches.meta", "readme.html"), "cifar100": ("meta", "file.txt~")}  # in the archives, not read
 LABELS = {"cifar10": b"labels", "cifar100": b"fine_labels"}
 SIDE = 32
+# Ways of a pickle to make objects that neither Python 2 nor 3 uses for arrays and plain values.
+_FORBIDDEN = {"BYTEARRAY8", "NEXT_BUFFER", "READONLY_BUFFER", "EXT1", "EXT2", "EXT4", "PERSID", "BINPERSID"}
+_FORBIDDEN |= {"INST", "OBJ", "NEWOBJ", "NEWOBJ_EX"}
 
 
 def make(name: str, sizes: dict[str, int]) -> Reader:
@@ -109,8 +114,10 @@ def _read(paths: tuple[Path, ...], changed: tuple[int, ...], key: bytes) -> tupl
 def _file(path: Path, key: bytes) -> tuple[np.ndarray, list[int]]:
     """The rows and labels of one file. Raises MissingData."""
     try:
-        with open(path, "rb") as file:
-            content = _Plain(file, encoding="bytes").load()
+        data = path.read_bytes()
+        if odd := next((op.name for op, _, _ in pickletools.genops(data) if op.name in _FORBIDDEN), None):
+            raise pickle.UnpicklingError(f"it asks for {odd}, which no data file needs")
+        content = _Plain(io.BytesIO(data), encoding="bytes").load()
         rows, labels = content[b"data"], list(content[key])
         if type(rows) is not np.ndarray or rows.dtype != np.uint8:
             raise ValueError("its data are no array of bytes")

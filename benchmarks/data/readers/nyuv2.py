@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.data import decode
+from benchmarks.data.readers import matlab
 from benchmarks.data.readers.base import SPLITS, Reader, is_note, unreadable, walk
 from benchmarks.data.samples import DepthSample
 from benchmarks.errors import MissingData, some
@@ -147,14 +148,12 @@ class NyuV2(Reader):
         return [root / split / part for part in ("rgb", "depth")]
 
     def _numbers(self, root: Path, split: str) -> list[int]:
-        from scipy.io import loadmat
-
         try:
-            found = [(int(k), k) for k in loadmat(root / LISTS)[_NAMES[split]].ravel()]
+            found = [(int(k), k) for k in matlab.read(root / LISTS)[_NAMES[split]].tolist()]
             if not all(whole == k and whole >= 1 for whole, k in found) or len(dict(found)) != len(found):
                 raise ValueError(f"{_NAMES[split]} are not numbers of images, counted from 1, each once")
             return sorted(whole for whole, _ in found)
-        except Exception as error:  # scipy raises half a dozen kinds on a damaged file
+        except (OSError, ValueError, OverflowError, KeyError) as error:  # infinity is no whole number either
             raise MissingData(f"{root / LISTS} cannot be read ({_brief(error)}); {self.remedy()}") from None
 
 
