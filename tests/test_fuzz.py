@@ -14,6 +14,7 @@ from tests import fuzz
 from tests.fuzz_mutate import json_mutated, mutated
 from tests.fuzz_readers import READERS
 
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL.*")
 CASES = {"pages": 30, "coco": 60, "archive": 200, "weights": 150, "saved_table": 100, "stage": 150, "train_state": 200}
 
 
