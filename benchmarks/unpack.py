@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import shutil
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from benchmarks.errors import MissingData
+from benchmarks.files import DISK_ERRORS
 from benchmarks.plain import UNPRINTABLE
 from benchmarks.progress import progress
 
@@ -28,9 +28,6 @@ MEMBERS = 2_000_000  # files and folders, twenty times COCO's; more would use up
 DEEPEST, LONGEST = 32, 200  # folders in folders, and bytes of one name: every disk has room for these
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _DRIVE = re.compile(r"^[A-Za-z]:")
-_DISK = {getattr(errno, name, None) for name in ("ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EIO", "EMFILE", "ENFILE")} - {
-    None
-}
 _ENCRYPTED = 0x1  # a zip member's flag
 # What macOS adds to an archive beside the files themselves.
 _LITTER = re.compile(r"(^|/)(__MACOSX(/|$)|\.DS_Store$|\._[^/]*$)")
@@ -64,7 +61,7 @@ def unpack(archive: Path, folder: Path, limit: int | None = None) -> list[str]:
     except MissingData:
         raise
     except Exception as error:  # a damaged archive makes the libraries raise nearly anything
-        if isinstance(error, OSError) and error.errno in _DISK:  # a wild offset in an archive is an OSError too
+        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
             raise
         why = " ".join(str(error).split()) or type(error).__name__
         raise MissingData(f"{archive} cannot be unpacked ({why}); delete it and download it again") from None

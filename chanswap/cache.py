@@ -57,7 +57,7 @@ class FeatureCache(Sequence):
         with memoryview(self._map) as view:
             for k, check in enumerate(checks):
                 if zlib.crc32(view[start + k * self._bytes : start + (k + 1) * self._bytes]) != check:
-                    raise CacheError(f"{path}: the features of {self.ids[k]} are damaged")
+                    raise CacheError(f"{path}: the features of image {k}, {self.ids[k][:80]!r}, are damaged")
 
     def __len__(self) -> int:
         return len(self.ids)

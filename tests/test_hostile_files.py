@@ -158,7 +158,12 @@ def test_nothing_in_the_code_unpickles_or_runs_what_it_reads():
     for path in [*(ROOT / "benchmarks").rglob("*.py"), *(ROOT / "chanswap").rglob("*.py")]:
         for line in path.read_text().splitlines():
             for danger, way in allowed.items():
-                if re.search(danger, line) and not line.lstrip().startswith("#") and "model.eval(" not in line and ".eval()" not in line:
+                if (
+                    re.search(danger, line)
+                    and not line.lstrip().startswith("#")
+                    and "model.eval(" not in line
+                    and ".eval()" not in line
+                ):
                     assert re.search(way, line), f"{path}: {line}"
 
 

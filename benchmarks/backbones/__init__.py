@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.catalog import CLASSIFICATION, Backbone, Task
 from benchmarks.errors import MissingData, some
-from benchmarks.files import home, sha256
+from benchmarks.files import DISK_ERRORS, home, sha256
 
 if TYPE_CHECKING:
     from benchmarks.backbones.model import Model
@@ -107,7 +107,7 @@ def read_weights(path: Path) -> dict:
 
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged zip or pickle raises nearly anything
-        if isinstance(error, OSError) and error.errno:
+        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
             raise
         raise MissingData(
             f"{path} cannot be read as weights, and no code in it is run ({_brief(error)}); get it from its publisher"

@@ -28,7 +28,7 @@ def read(path: Path) -> dict:
         _hold(stated)
         return stated
     except (OSError, ValueError, RecursionError) as error:
-        raise MissingData(printable(f"{path}: {error}; restore it from the repository")) from None
+        raise MissingData(printable(f"{path}: {str(error)[:200]}; restore it from the repository")) from None
 
 
 def _hold(stated: dict) -> None:

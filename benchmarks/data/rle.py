@@ -19,7 +19,7 @@ def decode(segmentation: list | dict, height: int, width: int) -> np.ndarray:
     if isinstance(segmentation, dict):
         counts, size = segmentation.get("counts"), segmentation.get("size")
         if size != [height, width]:
-            raise ValueError(f"a run-length code of size {str(size)[:40]} for a picture of [{height}, {width}]")
+            raise ValueError(f"a run-length code of size {repr(size)[:40]} for a picture of [{height}, {width}]")
         if not isinstance(counts, list | str | bytes):
             raise ValueError(f"run lengths are a list or a text, not {type(counts).__name__}")
         return from_runs(counts if isinstance(counts, list) else uncompress(counts), height, width)

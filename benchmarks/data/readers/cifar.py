@@ -115,8 +115,7 @@ def _file(path: Path, key: bytes) -> tuple[np.ndarray, list[int]]:
     """The rows and labels of one file. Raises MissingData."""
     try:
         data = path.read_bytes()
-        if odd := next((op.name for op, _, _ in pickletools.genops(data) if op.name in _FORBIDDEN), None):
-            raise pickle.UnpicklingError(f"it asks for {odd}, which no data file needs")
+        _look(data)
         content = _Plain(io.BytesIO(data), encoding="bytes").load()
         rows, labels = content[b"data"], list(content[key])
         if type(rows) is not np.ndarray or rows.dtype != np.uint8:
@@ -129,6 +128,15 @@ def _file(path: Path, key: bytes) -> tuple[np.ndarray, list[int]]:
         why = " ".join(str(error).split())[:200] or type(error).__name__
         raise MissingData(f"{path} cannot be read as a CIFAR file ({why}); replace the file") from None
     return rows, labels
+
+
+def _look(data: bytes) -> None:
+    """Raise UnpicklingError for an instruction that no data file needs, before any is followed."""
+    for op, value, _ in pickletools.genops(data):
+        if op.name in _FORBIDDEN:
+            raise pickle.UnpicklingError(f"it asks for {op.name}, which no data file needs")
+        if op.name.endswith("PUT") and int(value) > len(data):  # the table of remembered things would grow to that number
+            raise pickle.UnpicklingError("it remembers more things than it has bytes")
 
 
 class _Plain(pickle.Unpickler):

@@ -21,6 +21,7 @@ from benchmarks.data.readers.base import SPLITS, AnySample, Reader, walk
 from benchmarks.data.readers.pairs import ENDINGS
 from benchmarks.data.samples import DepthSample, LabelSample, Sample
 from benchmarks.errors import MissingData, some
+from benchmarks.plain import UNPRINTABLE
 
 LIST, STATE, INFO = "dataset_dict.json", "state.json", "dataset_info.json"
 _NAMES = {"train": ("train",), "test": ("test", "validation", "val")}
@@ -137,7 +138,7 @@ class Hub(Reader):
     def _folders(self, root: Path) -> dict[str, Path]:
         """The folder of each split that the saved dataset names; a table without splits is its training split."""
         if (root / LIST).is_file():
-            return {n: root / n for n in _list(_json(root / LIST), "splits") if isinstance(n, str) and n == PurePath(n).name}
+            return {n: root / n for n in _list(_json(root / LIST), "splits") if _plain(n)}
         return {"train": root}
 
     def _of(self, root: Path, split: str) -> list[Path]:
@@ -187,7 +188,14 @@ def _columns(folder: Path) -> list[str]:
 def _listed(folder: Path) -> list[str]:
     """The names of a split's data files. Those that lead out of its folder are none."""
     named = [e.get("filename") for e in _list(_json(folder / STATE), "_data_files") if isinstance(e, dict)]
-    return [n for n in named if isinstance(n, str) and n == PurePath(n).name]
+    return [n for n in named if _plain(n)]
+
+
+def _plain(name: object) -> bool:
+    """Whether it is the name of a file or folder, and not a path."""
+    if not isinstance(name, str) or name != PurePath(name).name or UNPRINTABLE.search(name):
+        return False
+    return name not in ("", "..") and len(name.encode()) < 256
 
 
 def _list(value: dict, key: str) -> list:
