@@ -122,6 +122,8 @@ def _open(source, name: str):
             return file
     except MissingData:
         raise
+    except Image.DecompressionBombError:  # Pillow's own limit, of an image three times as large
+        raise MissingData(f"{named} declares more pixels than the {MOST_PIXELS:,} that are read; replace the file") from None
     except Exception as error:  # a damaged file makes the decoders raise nearly anything
         raise _unreadable(named, error) from None
 
