@@ -197,6 +197,8 @@ def _merge(source: Path, target: Path) -> None:
         there = target / entry.name
         if there.is_dir() and not there.is_symlink() and entry.is_dir():
             _merge(entry, there)
+        elif (there.exists() or there.is_symlink()) and (there.is_symlink() or there.is_dir() or entry.is_dir()):
+            raise MissingData(f"{there} is in the way of what the archive holds; move it away, then run the same command again")
         else:
             os.replace(entry, there)
 
