@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import math
 from dataclasses import dataclass
-from html import escape
 
 from benchmarks.board.text import MARK
+from benchmarks.plain import plain
 
 WIDTH, HEIGHT = 320, 250  # of a panel, pixels
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 30, 44
@@ -88,3 +89,8 @@ def _step(span: float) -> float:
 
 def _digits(step: float) -> int:
     return max(0, -math.floor(math.log10(step) + 1e-9))
+
+
+def escape(text: str) -> str:
+    """For XML, which knows neither markup of a record's own nor control characters."""
+    return html.escape(plain(text))
