@@ -117,12 +117,10 @@ def _file(path: Path, key: bytes) -> tuple[np.ndarray, list[int]]:
         data = path.read_bytes()
         _look(data)
         content = _Plain(io.BytesIO(data), encoding="bytes").load()
-        rows, labels = content[b"data"], list(content[key])
-        if type(rows) is not np.ndarray or rows.dtype != np.uint8:
-            raise ValueError("its data are no array of bytes")
+        rows, labels = _array(content[b"data"]), list(content[key])
         if not all(type(k) is int and k >= 0 for k in labels):
             raise ValueError("its labels are no whole numbers from 0")
-        if rows.ndim != 2 or len(rows) != len(labels) or 3 * math.isqrt(rows.shape[1] // 3) ** 2 != rows.shape[1]:
+        if len(rows) != len(labels) or 3 * math.isqrt(rows.shape[1] // 3) ** 2 != rows.shape[1]:
             raise ValueError(f"{rows.shape} pixels for {len(labels)} labels")
     except Exception as error:  # a damaged pickle raises nearly anything
         why = " ".join(str(error).split())[:200] or type(error).__name__
@@ -140,28 +138,43 @@ def _look(data: bytes) -> None:
 
 
 class _Plain(pickle.Unpickler):
-    """Rebuilds arrays, and what needs no function at all: containers, text, bytes, numbers."""
+    """Rebuilds what needs no function at all: containers, text, bytes, numbers; and notes of arrays, which NumPy never sees: it can
+    end the process on a damaged one."""
 
     def find_class(self, module: str, name: str):
         if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
-            return _reconstruct
+            return _Noted
         if (module, name) == ("numpy", "dtype"):
-            return np.dtype
-        if (module, name) == ("numpy", "ndarray"):  # only ever named: called, it would give memory that nobody filled
-            return _Array
+            return _Noted
+        if (module, name) == ("numpy", "ndarray"):
+            return None  # only ever named, as the kind of what is noted
         if (module, name) == ("_codecs", "encode"):  # how Python 3 writes bytes for Python 2
             return _encode
         raise pickle.UnpicklingError(f"it names {module}.{name}, which no data file needs")
 
 
-class _Array:
-    def __init__(self, *args):
-        raise pickle.UnpicklingError("it makes an array without its values")
+class _Noted:
+    """What a pickle says of an array or of its kind: how it is made, and its state."""
+
+    def __init__(self, *made):
+        self.made, self.state = made, None
+
+    def __setstate__(self, state):
+        self.state = state
 
 
-def _reconstruct(kind: type, shape: tuple, code: bytes) -> np.ndarray:
-    """An empty array, filled by the pickle's next step. Never of another class."""
-    return np.ndarray((0,), np.int8)
+def _array(noted: object) -> np.ndarray:
+    """The array (n, m) of bytes that was noted. Raises ValueError for another."""
+    if not isinstance(noted, _Noted) or not isinstance(noted.state, tuple) or len(noted.state) != 5:
+        raise ValueError("its data are no array")
+    _, shape, kind, columns_first, data = noted.state
+    if not isinstance(kind, _Noted) or kind.made[:1] not in (("u1",), (b"u1",)) or not isinstance(data, bytes):
+        raise ValueError("its data are no array of bytes")
+    if not isinstance(shape, tuple) or len(shape) != 2 or not all(type(n) is int and n >= 0 for n in shape):
+        raise ValueError("its data are no array of two axes")
+    if math.prod(shape) != len(data):
+        raise ValueError(f"an array of {shape} in {len(data)} bytes")
+    return np.frombuffer(data, np.uint8).reshape(shape, order="F" if columns_first else "C")
 
 
 def _encode(text: str, encoding: str = "latin1") -> bytes:
