@@ -15,10 +15,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from benchmarks.files import write_atomically
-from benchmarks.records import Environment, Trainable, read_as
+from benchmarks.records import Amount, Environment, Trainable, read_as
 
 SCHEMA_VERSION = 1
-Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -33,7 +32,7 @@ class CostRow(_Part):
     status: Literal["done", "out of memory", "failed", "not for this backbone"]
     reason: str | None = None
     trainable: Trainable | None = Field(None, description="known also where the step itself did not fit in memory")
-    parameters: int | None = Field(None, description="of the whole model with the method attached, trained or not")
+    parameters: Count | None = Field(None, description="of the whole model with the method attached, trained or not")
     peak_allocated_mib: Amount | None = Field(None, description="GPU: the most that tensors held at once")
     peak_reserved_mib: Amount | None = Field(None, description="GPU: the most that torch held; a context comes on top")
     peak_resident_mib: Amount | None = Field(None, description="resident memory of the process while it worked: no GPU memory")

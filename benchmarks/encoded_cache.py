@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from chanswap import FeatureCache
+from chanswap import CacheError, FeatureCache
 
 Parts = tuple[Tensor, tuple[Tensor, ...]]  # site (C, ...), rest
 
@@ -20,7 +20,12 @@ class EncodedCache(Sequence):
     def __init__(self, path: Path):
         """Raises FileNotFoundError, CacheError for a damaged file."""
         self._cache = FeatureCache(path)
-        self._shapes = [tuple(shape) for shape in self._cache.about["shapes"]]
+        shapes = self._cache.about.get("shapes")
+        if not (isinstance(shapes, list) and shapes and all(map(_shape, shapes))):
+            raise CacheError(f"{path}: it does not say the shapes of its parts")
+        if sum(map(math.prod, shapes)) != self._cache.shape.numel():
+            raise CacheError(f"{path}: its parts do not fill its features")
+        self._shapes = [tuple(shape) for shape in shapes]
 
     @property
     def ids(self) -> list[str]:
@@ -61,3 +66,7 @@ class _Sites(Sequence):
 
     def __getitem__(self, k: int) -> Tensor:
         return self._cache[k][0]
+
+
+def _shape(value: object) -> bool:
+    return isinstance(value, list) and all(type(n) is int and n >= 1 for n in value)

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from benchmarks.plain import printable
+
 
 class BenchmarkError(Exception):
+    """Its text is one line that prints, whatever names of files and words of servers it quotes."""
+
     exit_code = 1
+
+    def __init__(self, text: str = ""):
+        super().__init__(printable(text))
 
 
 class RunFailed(BenchmarkError):

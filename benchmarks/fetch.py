@@ -18,6 +18,7 @@ from pathlib import Path
 
 from benchmarks.errors import MissingData
 from benchmarks.files import write_atomically
+from benchmarks.headers import Redirects, asked_to_wait, continues, number, whole
 from benchmarks.progress import progress
 
 log = logging.getLogger("benchmarks")
@@ -26,6 +27,7 @@ CHUNK = 1 << 20  # bytes read at once: a bar that moves, and few calls
 TIMEOUT = 30.0  # seconds without a byte before a connection counts as stalled
 TRIES = 5  # in a row that bring less than a chunk; a try that brings more starts the count again
 WAIT = 1.0  # seconds before the second try; doubled for each further one
+PATIENCE = 60.0  # seconds that a server may ask to wait between two tries; who asks for more is named, and the user decides when
 ROOM = 1 << 28  # bytes left free on the disk: a full one breaks more than this download
 _PASSING = {408, 425, 429, 500, 502, 503, 504}  # HTTP states that a later try may not meet
 _HTML = re.compile(rb"\s*(<!--.*?-->\s*)*<(!doctype\s+html|html|head|script)\b", re.I | re.S)
@@ -114,7 +116,11 @@ def download(url: str, target: Path, pin: Pin = Pin(), by_hand: str = "") -> Pat
 
 
 class _Again(Exception):
-    """A try failed in a way that a later one may not."""
+    """A try failed in a way that a later one may not; the server may have said after how many seconds."""
+
+    def __init__(self, reason: str, wait: float = 0.0):
+        super().__init__(reason)
+        self.wait = wait
 
 
 def _fill(url: str, part: Path, file, pin: Pin, otherwise: str) -> None:
@@ -127,6 +133,7 @@ def _fill(url: str, part: Path, file, pin: Pin, otherwise: str) -> None:
                 return _attempt(url, part, file, pin, otherwise, shown)
             except (_Again, TimeoutError, ConnectionError, http.client.HTTPException, urllib.error.URLError) as error:
                 reason = getattr(error, "reason", None) or error
+                said = " ".join(str(reason).split()) or type(reason).__name__
                 if isinstance(reason, ssl.SSLCertVerificationError):
                     raise MissingData(
                         f"{url}: its certificate is not to be trusted ({reason.verify_message}); {otherwise}"
@@ -134,10 +141,9 @@ def _fill(url: str, part: Path, file, pin: Pin, otherwise: str) -> None:
                 failed = 1 if part.stat().st_size - before >= CHUNK else failed + 1
                 if failed >= TRIES:
                     have = f"{part.stat().st_size:,} bytes are kept and the same command goes on from there"
-                    raise MissingData(f"{url}: {str(reason) or type(reason).__name__}; {have}, or {otherwise}") from None
-                wait = WAIT * 2 ** (failed - 1)
+                    raise MissingData(f"{url}: {said}; {have}, or {otherwise}") from None
+                wait = max(WAIT * 2 ** (failed - 1), getattr(error, "wait", 0.0))
                 host = urllib.parse.urlsplit(url).netloc
-                said = str(reason) or type(reason).__name__
                 log.info("%s from %s: %s; trying again in %.0f s", target_name, host, said, wait)
                 time.sleep(wait)
 
@@ -150,33 +156,42 @@ def _attempt(url: str, part: Path, file, pin: Pin, otherwise: str, shown) -> Non
     if have and have == pin.bytes:
         return
     headers = {"User-Agent": "chanswap-benchmarks", "Accept-Encoding": "identity"}
-    tag = _tag(part).read_text() if _tag(part).is_file() else ""
+    tag = _kept_tag(part)
     if have and not tag and not pin.known:
         have = _begin(part, file)  # nothing would tell whether the rest belongs to this beginning
     if have:
         headers |= {"Range": f"bytes={have}-"} | ({"If-Range": tag} if tag else {})
     try:
-        answer = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
+        opener = urllib.request.build_opener(Redirects)
+        answer = opener.open(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
+    except ValueError as error:  # of a host that cannot be one, in the address or in a redirection
+        raise MissingData(f"{url} cannot be reached ({error}); {otherwise}") from None
     except urllib.error.HTTPError as error:
         error.close()
+        reason = " ".join(str(error.reason).split())
         if error.code == 416:  # the part is whole already, or is not this file's beginning
-            if _whole(error.headers.get("Content-Range")) == have and pin.known:
+            if whole(error.headers.get("Content-Range")) == have and pin.known:
                 return
             _begin(part, file)
             raise _Again("the part kept did not fit") from None
         if error.code in _PASSING:
-            raise _Again(f"HTTP {error.code} {error.reason}") from None
-        raise MissingData(f"{url}: HTTP {error.code} {error.reason}; {otherwise}") from None
+            wait = asked_to_wait(error.headers.get("Retry-After"))
+            if wait > PATIENCE:
+                raise MissingData(
+                    f"{url}: HTTP {error.code} {reason}, and asks to wait {wait:,.0f} seconds; run the same command then, or {otherwise}"
+                ) from None
+            raise _Again(f"HTTP {error.code} {reason}", wait) from None
+        raise MissingData(f"{url}: HTTP {error.code} {reason}; {otherwise}") from None
     with answer:
         if answer.headers.get_content_type() == "text/html":  # before anything kept is given up
             raise MissingData(_page(url, otherwise))
         goes_on = bool(have) and answer.status == 206
-        if goes_on and not _continues(answer.headers.get("Content-Range"), have):
+        if goes_on and not continues(answer.headers.get("Content-Range"), have):
             _begin(part, file)
             raise _Again("the server gave another range than asked")
         begun = have if goes_on else 0
-        length = answer.headers.get("Content-Length", "")
-        total = begun + int(length) if length.isdigit() else pin.bytes
+        length = number(answer.headers.get("Content-Length"))
+        total = begun + length if length is not None else pin.bytes
         if pin.bytes is not None and total != pin.bytes:
             raise MissingData(f"{url} offers {total:,} bytes, expected {pin.bytes:,}; {otherwise}")
         _room(part.parent, (total or 0) - have)
@@ -184,7 +199,8 @@ def _attempt(url: str, part: Path, file, pin: Pin, otherwise: str, shown) -> Non
             have = _begin(part, file)
             # A weak tag may stand for two files, so it is not kept: the bytes are then joined only where a checksum will tell.
             fresh = answer.headers.get("ETag", "")
-            if fresh := fresh if fresh.startswith('"') else answer.headers.get("Last-Modified", ""):
+            fresh = fresh if fresh.startswith('"') else answer.headers.get("Last-Modified", "")
+            if fresh and fresh.isascii() and fresh.isprintable():
                 write_atomically(_tag(part), fresh)
         shown.to(_mb(have), _mb(total or 0))
         # As bytes arrive: read() would wait for a whole chunk, and lose it when the line drops.
@@ -220,14 +236,13 @@ def _tag(part: Path) -> Path:
     return part.with_name(f"{part.name}.tag")
 
 
-def _continues(header: str | None, have: int) -> bool:
-    return bool(header) and header.replace(" ", "").startswith(f"bytes{have}-")
-
-
-def _whole(header: str | None) -> int | None:
-    """The file's whole size that a Content-Range states."""
-    size = (header or "").rpartition("/")[2]
-    return int(size) if size.isdigit() else None
+def _kept_tag(part: Path) -> str:
+    """The tag that the part was begun with, "" where there is none, or what is there can be no header's text."""
+    try:
+        tag = _tag(part).read_bytes().decode("ascii")
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return tag if tag.isprintable() else ""
 
 
 def _page(url: str, otherwise: str) -> str:
@@ -246,7 +261,12 @@ def _room(folder: Path, wanted: int) -> None:
 def _remembered(target: Path, pin: Pin) -> Pin:
     """The pin, with the sha256 of the first download where it has no checksum of its own."""
     kept = target.with_name(f"{target.name}.sha256")
-    return pin if pin.known or not kept.is_file() else replace(pin, sha256=kept.read_text()[:64])
+    if pin.known or not kept.is_file():
+        return pin
+    noted = kept.read_bytes()[:64]
+    if not re.fullmatch(b"[0-9a-f]{64}", noted):
+        raise MissingData(f"{kept} is damaged and vouches for nothing; delete it, and {target.name} too unless you trust it")
+    return replace(pin, sha256=noted.decode())
 
 
 def _trust(part: Path, target: Path, pin: Pin) -> None:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
 
 from benchmarks.errors import UsageError
+
+# Numbers of errors that a disk or its owner makes; a wild offset in a damaged file is an OSError too, of another number.
+_NAMES = ("ENOENT", "ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EIO", "EMFILE", "ENFILE", "EISDIR")
+DISK_ERRORS = {getattr(errno, name) for name in _NAMES if hasattr(errno, name)}
+# Names of devices, which Windows opens whatever ending follows.
+RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)", re.I)
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

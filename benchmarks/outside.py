@@ -14,6 +14,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from benchmarks.errors import UsageError
+from benchmarks.files import RESERVED
 from benchmarks.methods import Method
 from benchmarks.registry import Registry
 
@@ -107,7 +108,7 @@ class Methods(Registry[type[Method]]):
         if not _is_method(method):
             raise UsageError(f"{origin.shown} is not a subclass of benchmarks.methods.Method; make it one")
         name = getattr(method, "name", None)
-        if not isinstance(name, str) or not NAME.fullmatch(name):
+        if not isinstance(name, str) or not NAME.fullmatch(name) or RESERVED.match(name):
             raise UsageError(
                 f'{origin.shown} needs a name of small letters, digits and dashes, such as name = "ssf"; has {name!r}'
             )

@@ -25,6 +25,7 @@ from benchmarks.catalog import (
 from benchmarks.errors import MissingData, UsageError
 from benchmarks.options import Decoding, Options
 from benchmarks.outside import Origin
+from benchmarks.plain import UNPRINTABLE
 from benchmarks.protocols import LOSSES, PROTOCOLS, SINGLE_MASK, STRATEGIES, Protocol, choose
 from benchmarks.records import Spec, hash_of
 from benchmarks.store import Job
@@ -202,6 +203,8 @@ def plan(request: Request, seed: int) -> Plan:
         raise MissingData(
             f"{dataset.name}: its {len(split)} training images are all drawn for the search, none is left to train {method} on"
         )
+    if odd := next((name for name in (*split, *test_ids) if UNPRINTABLE.search(name)), None):
+        raise MissingData(f"{dataset.name}: the name {ascii(odd)} has characters that do not print; rename the file")
     if overlap := set(split) & set(test_ids):
         raise MissingData(
             f"{dataset.name}: {len(overlap)} ids stand in both splits, such as {min(overlap)}; mend the split lists"

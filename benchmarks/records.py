@@ -17,12 +17,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from benchmarks.errors import InvalidRecord
 from benchmarks.files import write_atomically
 from benchmarks.metrics.names import METRICS
+from benchmarks.plain import LONGEST, printable
 
 SCHEMA_VERSION = 1
 M = TypeVar("M", bound=BaseModel)
 ALTERED = "the file was changed after it was written; take it from where it was made, or run again"
 _ALL = "every fault is asked for"
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Whole = Annotated[int, Field(ge=0)]
 
 
 class _Part(BaseModel):
@@ -37,7 +40,7 @@ class Spec(_Part):
     backbone: str
     method: str = Field(description="a registered method, with or without +swap")
     protocol: str
-    seed: int
+    seed: Whole
     precision: str = "float32"
     limit: int | None = Field(None, description="at most so many test images; a limited record never reaches a board")
 
@@ -74,8 +77,8 @@ class Comparison(_Part):
 class Trainable(_Part):
     """Trained parameters: the method's own, and by name what is trained besides (counted apart)."""
 
-    method: int
-    besides: dict[str, int] = {}
+    method: Whole
+    besides: dict[str, Whole] = {}
 
 
 class Training(_Part):
@@ -89,8 +92,8 @@ class Training(_Part):
 
 
 class ScreenedPair(_Part):
-    redundant: int
-    effective: int
+    redundant: Whole
+    effective: Whole
     gain: Finite
 
 
@@ -101,28 +104,37 @@ class Search(_Part):
     strategy: str
     objective: str = Field("miou", description="what the search scores are")
     images: list[str] = Field(description="ids of the search set, disjoint from the test set")
-    channels: int
+    channels: Whole
     pairs: list[tuple[int, int]] = Field(description="the chosen swap, (redundant, effective), 0-based; empty: none helped")
     kept: list[ScreenedPair] = Field(
         description="the best single pairs, from which the combinations were made; of a greedy search its steps"
     )
-    evaluations: int = Field(description="decoder passes, one candidate on one image each")
-    gradients: int = Field(0, description="backward passes, beside the evaluations")
-    combinations: int = Field(description="swaps scored after the screening; of a greedy search all that were scored")
-    conflicts: int = Field(description="combinations skipped: two pairs overwrite one channel")
+    evaluations: Whole = Field(description="decoder passes, one candidate on one image each")
+    gradients: Whole = Field(0, description="backward passes, beside the evaluations")
+    combinations: Whole = Field(description="swaps scored after the screening; of a greedy search all that were scored")
+    conflicts: Whole = Field(description="combinations skipped: two pairs overwrite one channel")
     base_score: Finite
     search_gain: Finite
     test_gain: Finite | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Search:
+        if len(set(self.images)) != len(self.images):
+            raise ValueError("a search image is listed twice")
+        check_swap(self.pairs, self.channels)
+        for pair in self.kept:
+            check_swap([(pair.redundant, pair.effective)], self.channels)
+        return self
 
 
 class Stage(_Part):
     """Cost of one stage. A stage taken from the cache keeps the figures of the call that computed it."""
 
     name: str
-    seconds: Finite
-    threads: int
-    peak_memory_mb: Finite | None = Field(description="peak resident memory of the process during the stage")
-    peak_gpu_mb: Finite | None = None
+    seconds: Amount
+    threads: Whole
+    peak_memory_mb: Amount | None = Field(description="peak resident memory of the process during the stage")
+    peak_gpu_mb: Amount | None = None
     cached: bool = False
 
 
@@ -200,6 +212,10 @@ def inconsistencies(record: Record) -> Iterator[str]:
                 yield f"{e.name}: {metric} is not the mean of its scores"
             if shown.low > shown.high:
                 yield f"{e.name}: the interval of {metric} is upside down"
+        for metric, scores in e.scores.items():
+            if (known := METRICS.get(metric)) and not known.fits(scores):
+                between = "0 or more" if known.highest is None else f"between 0 and {known.highest:g}"
+                yield f"{e.name}: a {metric} score is not {between}"
     for c in record.comparisons:
         yield from _of_comparison(record, c)
     if record.status == "done" and not record.evaluations:
@@ -227,6 +243,17 @@ def _of_comparison(record: Record, c: Comparison) -> Iterator[str]:
     sign = METRICS[c.metric].sign if c.metric in METRICS else 1
     if swapped and abs(record.search.test_gain - sign * c.difference) > 1e-9:
         yield f"the search's test gain is not the difference of {c.a} and {c.b}"
+
+
+def check_swap(pairs: list[tuple[int, int]], channels: int | None = None) -> None:
+    """Raise ValueError where pairs (redundant, effective) are no swap: `chanswap.Swap`'s rules, which would import torch."""
+    if len({redundant for redundant, _ in pairs}) != len(pairs):
+        raise ValueError("a swap overwrites one channel twice")
+    for pair in pairs:
+        if min(pair) < 0 or (channels is not None and max(pair) >= channels):
+            raise ValueError(f"pair {pair[0]}<-{pair[1]} is not of channels 0 to {'...' if channels is None else channels - 1}")
+        if pair[0] == pair[1]:
+            raise ValueError(f"pair {pair[0]}<-{pair[1]} replaces a channel by itself")
 
 
 def hash_of(value: Any) -> str:
@@ -286,13 +313,18 @@ def _until_broken(record: Record) -> Iterator[str]:
 
 
 def read_as(model: type[M], path: Path, cure: str = "") -> M:
-    """Read and check a file of any of the suite's record formats; `cure` ends the error. Raises InvalidRecord as `read` does."""
+    """Read and check a file of any of the suite's record formats; `cure` ends the error. Raises InvalidRecord as `read` does.
+
+    Strictly: a number in quotation marks, or `true` in the place of 1, is a fault.
+    """
     try:
-        return model.model_validate_json(Path(path).read_bytes())
+        return model.model_validate_json(Path(path).read_bytes(), strict=True)
     except ValidationError as error:
-        first = error.errors()[0]
+        first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(x) for x in first["loc"]) or "record"
-        raise InvalidRecord(f"{path}: {where}: {first['msg']}{cure}") from None
+        raise InvalidRecord(printable(f"{path}: {where[:LONGEST]}: {first['msg'][:LONGEST]}{cure}")) from None
+    except (RecursionError, OverflowError) as error:  # of a protocol nested a thousandfold, or a sum beyond all floats
+        raise InvalidRecord(f"{path}: {error}{cure}") from None
     except OSError as error:
         raise InvalidRecord(f"{path}: {error.strerror or error}{cure}") from None
 

@@ -13,11 +13,10 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from benchmarks.files import write_atomically
-from benchmarks.records import Environment, read_as
+from benchmarks.metrics.names import METRICS
+from benchmarks.records import Amount, Environment, Finite, check_swap, read_as
 
 SCHEMA_VERSION = 1
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 PAPER = "exhaustive"  # the strategy that is the paper's, which all others are compared with
 
@@ -30,7 +29,7 @@ class Trial(_Part):
     """One strategy on one draw of search images."""
 
     strategy: str
-    seed: int
+    seed: Annotated[int, Field(ge=0)]
     images: Count = Field(description="of the search set")
     pairs: list[tuple[int, int]] = Field(description="the swap found, (redundant, effective), 0-based")
     evaluations: Count = Field(description="decoder passes, one candidate on one image each")
@@ -43,6 +42,11 @@ class Trial(_Part):
     @property
     def name(self) -> str:
         return f"{self.strategy}, {self.images} images"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Trial:
+        check_swap(self.pairs)
+        return self
 
 
 class SearchRecord(_Part):
@@ -74,6 +78,9 @@ class SearchRecord(_Part):
         for trial in self.trials:
             if len(trial.scores) != count:
                 raise ValueError(f"{trial.name}, seed {trial.seed}: {len(trial.scores)} scores of {count} test images")
+        known = METRICS.get(self.metric)
+        if known and not known.fits([*self.base, *(x for t in self.trials for x in t.scores)]):
+            raise ValueError(f"a {self.metric} score does not fit the metric")
         keys = [(t.name, t.seed) for t in self.trials]
         if len(set(keys)) != len(keys):
             raise ValueError("a strategy has two trials of one seed")

@@ -18,7 +18,7 @@ from benchmarks.catalog import METHODS, SEGMENTATION, SWAP
 from benchmarks.cost import measured
 from benchmarks.device import synchronise
 from benchmarks.encoded_cache import EncodedCache
-from benchmarks.errors import MissingData, RunFailed
+from benchmarks.errors import MissingData, RunFailed, some
 from benchmarks.files import write_atomically
 from benchmarks.methods import Attachment, freeze, trainable
 from benchmarks.metrics.names import finish
@@ -167,6 +167,8 @@ class Workbench:
         with progress(f"train {p.method}", p.protocol.training.epochs * len(samples), "images") as bar:
             losses = train(model, samples, p.protocol.training, p.seed, features, bar.step, self.workers, options, state)
         named = dict(model.network.named_parameters())
+        if lost := [n for n in attachment.names if not named[n].isfinite().all()]:  # the last step's; a loss before it was finite
+            raise RunFailed(f"training {p.method} ended with NaN or infinity in {some(lost)}; lower the learning rate")
         artefact = job.folder / "weights.safetensors"
         save_file({n: named[n].detach().cpu().contiguous() for n in attachment.names}, artefact)
         features = None  # some systems remove no file that is mapped

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import shutil
@@ -47,14 +48,13 @@ def kept(job: Job) -> Kept | None:
     path = job.folder / "stage.json"
     try:
         value = json.loads(path.read_bytes())
-        files = {name: job.folder / name for name in value["files"]}
-        whole = value["key"] == job.key and all(sha256(files[n]) == digest for n, digest in value["files"].items())
-        if whole:
-            return Kept(value["result"], value["cost"], files)
+        whole = value["key"] == job.key and value.pop("check") == _check(value)  # first: the names of files are then ours
+        if whole and all(sha256(job.folder / n) == digest for n, digest in value["files"].items()):
+            return Kept(value["result"], value["cost"], {n: job.folder / n for n in value["files"]})
     except (FileNotFoundError, NotADirectoryError):
         if not path.exists():
             return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass
     log.warning("the kept stage %s in %s is damaged; it is done again", job.stage, job.folder)
     discard(job)
@@ -65,8 +65,15 @@ def keep(job: Job, result: dict[str, Any], cost: dict[str, Any], files: tuple[st
     """Keep a finished stage. `files` name what the stage wrote into `job.folder`; stage.json comes last and makes it count."""
     digests = {name: sha256(job.folder / name) for name in files}
     value = {"stage": job.stage, "key": job.key, "inputs": job.inputs, "result": result, "cost": cost, "files": digests}
+    value = json.loads(json.dumps(value))  # as it will be read: the check is over tuples as lists
+    value["check"] = _check(value)
     write_atomically(job.folder / "stage.json", json.dumps(value, indent=1) + "\n")
     return Kept(result, cost, {name: job.folder / name for name in files})
+
+
+def _check(value: dict[str, Any]) -> str:
+    """Over all that stage.json says: a flipped digit of a score reads as well as the score."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 @contextmanager

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import math
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +37,8 @@ class TrainState:
             for moment, value in optimiser.state.get(parameter, {}).items():
                 tensors[f"{moment} {name}"] = value
         tensors = {name: tensor.cpu().contiguous().clone() for name, tensor in tensors.items()}
-        write_atomically(self.path, save(tensors, {"key": self.key, "losses": json.dumps(losses), "seconds": str(seconds)}))
+        about = {"key": self.key, "losses": json.dumps(losses), "seconds": str(seconds)}
+        write_atomically(self.path, save(tensors, {**about, "check": _check(about, tensors)}))
 
     def seconds(self) -> float:
         """What the epochs took that are kept here; 0 where there is nothing to go on from."""
@@ -44,7 +47,8 @@ class TrainState:
         try:
             with safe_open(self.path, framework="pt") as file:
                 about = file.metadata() or {}
-            return float(about["seconds"]) if about.get("key") == self.key else 0.0
+            seconds = float(about["seconds"]) if about.get("key") == self.key else 0.0
+            return seconds if 0 <= seconds < math.inf else 0.0
         except (SafetensorError, OSError, ValueError, KeyError):
             return 0.0
 
@@ -60,6 +64,8 @@ class TrainState:
                 losses = json.loads(about["losses"])
                 # Copies: what is read is a view of the file, which the next epoch replaces.
                 tensors = {name: file.get_tensor(name).clone() for name in file.keys()}
+            if about.pop("check", "") != _check(about, tensors):
+                raise ValueError("its checksum does not fit")
             weights = {name: tensors.pop(f"weight {name}") for name in parameters}
             moments: dict[str, dict[str, Tensor]] = {}
             for key, tensor in tensors.items():
@@ -84,3 +90,11 @@ class TrainState:
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)
+
+
+def _check(about: dict[str, str], tensors: dict[str, Tensor]) -> str:
+    """Over all that the file holds, which has no checksum of its own: a flipped bit of a weight is as good a weight."""
+    total = zlib.crc32(json.dumps([about, sorted(tensors)], sort_keys=True).encode())
+    for name in sorted(tensors):
+        total = zlib.crc32(tensors[name].contiguous().flatten().view(torch.uint8).numpy(), total)
+    return f"{total:08x}"

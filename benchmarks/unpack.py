@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import lzma
 import os
 import re
 import shutil
 import stat
 import tarfile
 import tempfile
+import unicodedata
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 from benchmarks.errors import MissingData
+from benchmarks.files import DISK_ERRORS
+from benchmarks.plain import UNPRINTABLE
 from benchmarks.progress import progress
 
 CHUNK = 1 << 20  # bytes copied at once
@@ -23,7 +24,8 @@ RATIO, ALLOWANCE = (
     100,
     1 << 28,
 )  # unpacked bytes per byte of archive, and a start: annotations in JSON shrink tenfold, bombs 1,000-fold
-MEMBERS = 2_000_000  # twenty times COCO's; more would use up a disk's inodes
+MEMBERS = 2_000_000  # files and folders, twenty times COCO's; more would use up a disk's inodes
+DEEPEST, LONGEST = 32, 200  # folders in folders, and bytes of one name: every disk has room for these
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _DRIVE = re.compile(r"^[A-Za-z]:")
 _ENCRYPTED = 0x1  # a zip member's flag
@@ -38,8 +40,9 @@ def unpack(archive: Path, folder: Path, limit: int | None = None) -> list[str]:
     and folders are taken, with this user's default rights; what macOS adds (__MACOSX, .DS_Store) is left out. `limit` bounds the
     bytes written (default: RATIO times the archive's own). Returns the paths of the files within `folder`.
 
-    Raises MissingData: no such archive, a damaged one, a member that would leave the folder, a link, a device, a password, more
-    bytes than the limit, more than the members' own sizes say, or than the disk has room for.
+    Raises MissingData: no such archive, a damaged one, a member that would leave the folder, a link, a device, a password, a name
+    that does not print or that some system takes for another's, more bytes than the limit, more than the members' own sizes say,
+    or than the disk has room for. Raises OSError where the disk itself fails. An archive in an archive stays a file.
     """
     archive, folder = Path(archive), Path(folder)
     if not archive.is_file():
@@ -55,8 +58,13 @@ def unpack(archive: Path, folder: Path, limit: int | None = None) -> list[str]:
         else:
             os.replace(beside, folder)
         return names
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError) as error:
-        raise MissingData(f"{archive} cannot be unpacked ({error}); delete it and download it again") from None
+    except MissingData:
+        raise
+    except Exception as error:  # a damaged archive makes the libraries raise nearly anything
+        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+            raise
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise MissingData(f"{archive} cannot be unpacked ({why}); delete it and download it again") from None
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
@@ -64,12 +72,14 @@ def unpack(archive: Path, folder: Path, limit: int | None = None) -> list[str]:
 def _write(archive: Path, folder: Path, limit: int) -> list[str]:
     with open(archive, "rb") as file:
         reader = _zip if file.read(4) in _ZIP else _tar
-    written, names = 0, []
+    written, names, seen = 0, [], {}
     with progress(f"unpacking {archive.name}", 0, "files") as shown:
         for name, size, source in reader(archive, folder, limit):
             if _LITTER.search(name):
                 continue
-            target = folder.joinpath(*_parts(archive, name))
+            parts = _parts(archive, name)
+            _alone(archive, name, parts, seen)
+            target = folder.joinpath(*parts)
             if source is None:
                 _folder(archive, target, name)
                 continue
@@ -83,8 +93,6 @@ def _write(archive: Path, folder: Path, limit: int) -> list[str]:
             except FileExistsError:
                 raise MissingData(f"{archive}: {name!r} is in it twice; download it again or unpack it by hand") from None
             names.append(target.relative_to(folder).as_posix())
-            if len(names) > MEMBERS:
-                raise MissingData(f"{archive} holds more than {MEMBERS:,} files; it is not what it should be, download it again")
             shown.step()
     if not names:
         raise MissingData(f"{archive} holds no files; download it again")
@@ -95,6 +103,8 @@ def _zip(archive: Path, folder: Path, limit: int) -> Iterator[tuple[str, int, IO
     """(name, bytes, content or None for a folder) of each member. The names are the archive's own, before zipfile mends them."""
     with zipfile.ZipFile(archive) as file:
         members = file.infolist()
+        if len(members) > MEMBERS:
+            raise MissingData(f"{archive} holds more than {MEMBERS:,} files; it is not what it should be, download it again")
         whole = sum(m.file_size for m in members)
         if whole > limit:
             raise MissingData(
@@ -136,12 +146,26 @@ def _parts(archive: Path, name: str) -> list[str]:
     """The path's parts, none of which leads out. Refused are also what other systems would read as such."""
     if name.startswith(("/", "\\")) or _DRIVE.match(name):
         _refuse(archive, name, "is an absolute path")
-    if "\0" in name or "\\" in name:
+    if "\\" in name or UNPRINTABLE.search(name):
         _refuse(archive, name, "has a character that no path here may have")
     parts = [p for p in name.split("/") if p not in ("", ".")]
     if ".." in parts:
         _refuse(archive, name, "leads out of the folder")
+    if len(parts) > DEEPEST or any(len(p.encode()) > LONGEST for p in parts):
+        _refuse(archive, name[:LONGEST], "is too long a path")
     return parts
+
+
+def _alone(archive: Path, name: str, parts: list[str], seen: dict[str, str]) -> None:
+    """Refuse a path that differs from an earlier one only in capitals, or in how an accent is written: on some systems the two are
+    one file, and the archive would unpack to other data there. `seen`: paths so far, folders among them, by what they are there."""
+    for k in range(1, len(parts) + 1):
+        path = "/".join(parts[:k])
+        known = seen.setdefault(unicodedata.normalize("NFC", path).casefold(), path)
+        if known != path:
+            _refuse(archive, name, f"and {known!r} are one file on some systems")
+    if len(seen) > MEMBERS:
+        raise MissingData(f"{archive} holds more than {MEMBERS:,} files; it is not what it should be, download it again")
 
 
 def _folder(archive: Path, folder: Path, name: str) -> None:
@@ -173,6 +197,8 @@ def _merge(source: Path, target: Path) -> None:
         there = target / entry.name
         if there.is_dir() and not there.is_symlink() and entry.is_dir():
             _merge(entry, there)
+        elif (there.exists() or there.is_symlink()) and (there.is_symlink() or there.is_dir() or entry.is_dir()):
+            raise MissingData(f"{there} is in the way of what the archive holds; move it away, then run the same command again")
         else:
             os.replace(entry, there)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import mmap
 import os
 import struct
@@ -41,18 +42,22 @@ class FeatureCache(Sequence):
                 if len(text) != size or zlib.crc32(text) != check:
                     raise CacheError(f"{path}: damaged header")
                 header = json.loads(text)
-                self.ids, self.shape, self.about = header["ids"], torch.Size(header["shape"]), header["about"]
-                self._dtype, self._start, checks = _DTYPES[header["dtype"]], start, header["crc32"]
-                self._bytes = self.shape.numel() * self._dtype.itemsize
+                self.ids, shape, self.about, checks = (header[key] for key in ("ids", "shape", "about", "crc32"))
+                if not (_all(self.ids, str) and _all(checks, int) and len(checks) == len(self.ids)):
+                    raise CacheError(f"{path}: damaged header: ids without their checksums")
+                if not (_all(shape, int) and shape and min(shape) >= 1 and isinstance(self.about, dict)):
+                    raise CacheError(f"{path}: damaged header: no features have such a shape")
+                self.shape, self._dtype, self._start = torch.Size(shape), _DTYPES[header["dtype"]], start
+                self._bytes = math.prod(shape) * self._dtype.itemsize
                 if whole != start + self._bytes * len(self.ids):
                     raise CacheError(f"{path}: cut short or too long")
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-        except (KeyError, TypeError, ValueError, struct.error) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError, struct.error) as error:
             raise error if isinstance(error, CacheError) else CacheError(f"{path}: damaged header") from None
         with memoryview(self._map) as view:
             for k, check in enumerate(checks):
                 if zlib.crc32(view[start + k * self._bytes : start + (k + 1) * self._bytes]) != check:
-                    raise CacheError(f"{path}: the features of {self.ids[k]} are damaged")
+                    raise CacheError(f"{path}: the features of image {k}, {self.ids[k][:80]!r}, are damaged")
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -106,3 +111,8 @@ class FeatureCache(Sequence):
             body.unlink(missing_ok=True)
             unfinished.unlink(missing_ok=True)
         return cls(path)
+
+
+def _all(values: object, kind: type) -> bool:
+    """Whether this is a list of values of exactly that type: True is no 1."""
+    return isinstance(values, list) and all(type(v) is kind for v in values)

@@ -115,9 +115,9 @@ class Swap:
     def from_json(cls, text: str | bytes) -> Swap:
         """Read a swap back. Raises SwapError, in one line, for anything that is not a swap of a known version."""
         try:
-            value = json.loads(text)
+            value = json.loads(text, object_pairs_hook=_once)
         except (ValueError, RecursionError) as error:
-            raise SwapError(f"not JSON: {error}") from None
+            raise error if isinstance(error, SwapError) else SwapError(f"not JSON: {error}") from None
         if not isinstance(value, dict) or value.get("format") != FORMAT:
             raise SwapError(f'not a swap: expected an object with "format": "{FORMAT}"')
         version = value.get("version")
@@ -155,6 +155,14 @@ def _whole(value, what: str) -> int:
         return value.__index__()
     except TypeError:
         raise SwapError(f"{what} must be a whole number, got {_brief(value)}") from None
+
+
+def _once(items: list[tuple[str, object]]) -> dict:
+    """A JSON object whose keys all differ: of two "pairs" nobody could tell which is meant."""
+    value = dict(items)
+    if len(value) != len(items):
+        raise SwapError("a field stands twice in one object")
+    return value
 
 
 def _brief(value) -> str:

@@ -53,7 +53,7 @@ MEASURED = {
         "abs_rel": lambda s: 0.4 * (1 - s),
         "mse": lambda s: (1 - s) ** 2,
         "rmse": lambda s: 1 - s,
-        "delta1": lambda s: 0.3 + s,
+        "delta1": lambda s: 0.1 + s,
     },
     "classification": {"accuracy": lambda s: float(s > 0.6), "cross_entropy": lambda s: 2 * (1 - s)},
 }

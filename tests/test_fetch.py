@@ -30,7 +30,9 @@ class Server(ThreadingHTTPServer):
     drops: list[int]  # bytes after which each of the next connections ends
     states: list[int]  # HTTP states that the next requests get
     stall = 0.0
-    length = True
+    length: bool | str = True  # whether it is told; a text is told in its stead
+    wait: str | None = None  # Retry-After of the states
+    to: str | None = None  # where every request is sent on
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
@@ -49,8 +51,17 @@ class Handler(BaseHTTPRequestHandler):
         s = self.server
         wanted = self.headers.get("Range")
         s.asked.append(wanted)
+        if s.to is not None:
+            self.send_response(302)
+            self.send_header("Location", s.to)
+            self.end_headers()
+            return
         if s.states and (state := s.states.pop(0)) != 200:
-            self.send_error(state)
+            self.send_response(state)
+            if s.wait is not None:
+                self.send_header("Retry-After", s.wait)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
             return
         start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and s.ranges else 0
         if self.headers.get("If-Range") not in (None, s.tag):
@@ -64,7 +75,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(206 if start else 200)
         self.send_header("Content-Type", s.kind)
         if s.length:
-            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Length", s.length if isinstance(s.length, str) else str(len(body)))
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(s.data) - 1}/{len(s.data)}")
         if s.tag:
@@ -294,3 +305,117 @@ def test_a_failed_download_names_its_host_and_tells_no_success(tmp_path, monkeyp
         download("http://nowhere.invalid/a.zip", tmp_path / "a.zip")
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == fetch.TRIES - 1 and all(line.startswith("a.zip from nowhere.invalid: ") for line in lines)
+
+
+# Servers that say strange things
+
+
+def test_a_server_is_waited_for_as_long_as_it_asks(server, tmp_path, monkeypatch):
+    slept = []
+    monkeypatch.setattr(fetch.time, "sleep", slept.append)
+    server.states, server.wait = [503, 429, 200], "7"
+    download(server.url, tmp_path / "data.zip", Pin(None, SHA256))
+    assert slept == [7.0, 7.0]
+
+
+@pytest.mark.parametrize("wait", ["86400", "Wed, 21 Oct 2065 07:28:00 GMT"])
+def test_one_that_asks_for_a_day_is_named_at_once(server, tmp_path, wait):
+    server.states, server.wait = [429] * 9, wait
+    with pytest.raises(MissingData, match="HTTP 429 .* asks to wait [0-9,]+ seconds; run the same command then"):
+        download(server.url, tmp_path / "data.zip", Pin(None, SHA256))
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "wait", ["", "soon", "-5", "1e9", "\u00b2", "9" * 400, "Wed, 99 Oct 2065", "Wed, 21 Oct 1999 07:28:00 GMT"]
+)
+def test_a_wait_that_is_none_is_not_waited(server, tmp_path, wait):
+    server.states, server.wait = [503, 200], wait
+    download(server.url, tmp_path / "data.zip", Pin(None, SHA256))
+    assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize("state", [503, 429, 408, 500])
+def test_a_server_that_never_recovers_is_given_up(server, tmp_path, state):
+    server.states = [state] * 99
+    with pytest.raises(MissingData, match=f"HTTP {state} .*; 0 bytes are kept .*, or download ") as caught:
+        download(server.url, tmp_path / "data.zip", Pin(None, SHA256))
+    assert len(server.asked) == fetch.TRIES and "\n" not in str(caught.value) and leftovers(tmp_path) == set()
+
+
+@pytest.mark.parametrize("pin", [Pin(len(DATA), SHA256), Pin(None, SHA256)])
+def test_a_length_longer_than_the_file_is_given_up_and_the_bytes_kept(server, tmp_path, pin):
+    server.length, server.ranges = str(len(DATA) + 5), False
+    with pytest.raises(MissingData, match="offers 3,072,005 bytes|ended after 3,072,000 of 3,072,005 bytes"):
+        download(server.url, tmp_path / "data.zip", pin)
+    assert not (tmp_path / "data.zip").exists()
+
+
+def test_a_length_shorter_than_the_file_gives_no_file(server, tmp_path):
+    server.length = str(len(DATA) - 5)
+    with pytest.raises(MissingData, match="gave other bytes: sha256"):
+        download(server.url, tmp_path / "data.zip", Pin(None, SHA256))
+    assert leftovers(tmp_path) == set()
+
+
+@pytest.mark.parametrize("length", ["-5", "x", "", "1e6", "\u00b2", "9" * 5000])
+def test_a_length_that_is_none_is_passed_over(server, tmp_path, length):
+    server.length = length
+    try:
+        download(server.url, tmp_path / "data.zip", Pin(None, SHA256))
+        assert (tmp_path / "data.zip").read_bytes() == DATA
+    except MissingData as error:  # http.client may take it for nothing to read
+        assert "\n" not in str(error) and not (tmp_path / "data.zip").exists()
+
+
+def test_a_loop_of_redirects_is_one_line(server, tmp_path):
+    server.to = server.url
+    with pytest.raises(MissingData, match="HTTP 302 .*infinite loop") as caught:
+        download(server.url, tmp_path / "data.zip", by_hand="do this FILE")
+    assert "\n" not in str(caught.value) and str(caught.value).endswith("then run: do this FILE")
+
+
+@pytest.mark.parametrize(
+    "to",
+    ["file:///etc/passwd", "ftp://127.0.0.1/x", "data:,x", "http://", "http://[", "http://127.0.0.1:x/", f"http://{'a' * 70}.x/"],
+)
+def test_a_redirect_to_nowhere_is_one_line_and_no_file(server, tmp_path, to):
+    server.to = to
+    with pytest.raises(MissingData) as caught:
+        download(server.url, tmp_path / "data.zip")
+    assert str(caught.value).isprintable() and leftovers(tmp_path) == set()
+
+
+def test_a_range_that_never_fits_is_given_up(server, tmp_path, monkeypatch):
+    """416 for whatever is kept: begun again each time, and no endless loop."""
+    (tmp_path / "data.zip.part").write_bytes(DATA[:1000])
+    server.states = [416] * 99
+    with pytest.raises(MissingData, match="the part kept did not fit|HTTP 416"):
+        download(server.url, tmp_path / "data.zip", Pin(None, SHA256))
+    assert len(server.asked) <= fetch.TRIES
+
+
+@pytest.mark.parametrize("tag", [b"\xff\xfe", b'"a\r\nX-Evil: 1"', "\u202e".encode(), b"\0"])
+def test_a_damaged_tag_is_not_sent(server, tmp_path, tag):
+    (tmp_path / "data.zip.part").write_bytes(DATA[:1000])
+    (tmp_path / "data.zip.part.tag").write_bytes(tag)
+    download(server.url, tmp_path / "data.zip", Pin(None, SHA256))
+    assert (tmp_path / "data.zip").read_bytes() == DATA
+
+
+@pytest.mark.parametrize("note", [b"", b"\xff" * 80, b"0" * 63, b"../../x"])
+def test_a_damaged_note_of_the_first_checksum_vouches_for_nothing(server, tmp_path, note):
+    (tmp_path / "data.zip").write_bytes(DATA)
+    (tmp_path / "data.zip.sha256").write_bytes(note)
+    with pytest.raises(MissingData, match="data.zip.sha256 is damaged and vouches for nothing; delete it"):
+        download(server.url, tmp_path / "data.zip")
+
+
+def test_a_damaged_part_is_found_by_the_checksum(server, tmp_path):
+    part = bytearray(DATA[:1_000_000])
+    part[5] ^= 1
+    (tmp_path / "data.zip.part").write_bytes(part)
+    with pytest.raises(MissingData, match="gave other bytes"):
+        download(server.url, tmp_path / "data.zip", Pin(len(DATA), SHA256))
+    download(server.url, tmp_path / "data.zip", Pin(len(DATA), SHA256))
+    assert (tmp_path / "data.zip").read_bytes() == DATA

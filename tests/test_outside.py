@@ -75,6 +75,10 @@ def test_a_place_below_the_working_folder_is_told_in_full(file, tmp_path, monkey
         (PLAIN, "mine.py:Other", "not a subclass of benchmarks.methods.Method"),
         (PLAIN.replace('"mine"', '"dora"'), "mine.py:Mine", "'dora' as one of the suite's own methods"),
         (PLAIN.replace('"mine"', '"../mine"'), "mine.py:Mine", "needs a name of small letters"),
+        (PLAIN.replace('"mine"', '"con.1"'), "mine.py:Mine", "needs a name of small letters"),
+        (PLAIN.replace('"mine"', '"Mine"'), "mine.py:Mine", "needs a name of small letters"),
+        (PLAIN.replace('"mine"', '"mi\\u202ene"'), "mine.py:Mine", "needs a name of small letters"),
+        (PLAIN.replace('"mine"', '"m" * 300'), "mine.py:Mine", "needs a name of small letters"),
         (PLAIN.replace('name = "mine"', ""), "mine.py:Mine", "needs a name of small letters"),
         ("import no_such_module", "mine.py:Mine", "does not import: ModuleNotFoundError: .*no_such_module"),
         ("class Mine(:", "mine.py:Mine", "does not import: SyntaxError"),
@@ -197,7 +201,10 @@ def test_the_readmes_example_gets_its_row(tmp_path):
     (tmp_path / "ssf.py").write_text(EXAMPLE.replace("torch.zeros(width)", "0 * torch.ones(width)"))
     again = benchmarks(*words, "ssf.py:Ssf+swap", **where)
     assert "cached" not in again.stderr and "kept from earlier calls: evaluate base\n" in again.stderr
-    assert json.loads(path.read_text())["origin"]["sha256"] != record["origin"]["sha256"]
+    (newer,) = {*(tmp_path / "results" / "community").rglob("*.json")} - {path}  # beside the other version's, not over it
+    assert json.loads(path.read_text()) == record
+    assert json.loads(newer.read_text())["origin"]["sha256"] != record["origin"]["sha256"]
+    assert f"{path.name}: other version: " in (tmp_path / "leaderboard" / "README.md").read_text()
 
 
 def test_a_sweep_takes_it_too_and_verified_does_not(tmp_path):

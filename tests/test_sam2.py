@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from benchmarks.backbones.sam2 import Segmenter2
 from benchmarks.catalog import BACKBONES, BEST_OF_THREE
 from benchmarks.data.samples import Sample, interior_point
 from benchmarks.data.synthetic import scene
+from benchmarks.errors import MissingData
 from benchmarks.files import sha256
 from chanswap import SAM2, Swap, applied
 
@@ -296,13 +296,13 @@ def test_a_published_file_is_loaded_and_one_with_code_is_not(tmp_path, monkeypat
     assert all(torch.equal(found[name], value) for name, value in wanted.state_dict().items())
 
     torch.save({"model": {**wanted.state_dict(), "no_mem_embed": Runs(tmp_path / "ran")}}, tmp_path / "bad.pt")
-    with pytest.raises(pickle.UnpicklingError):
+    with pytest.raises(MissingData, match="no code in it is run"):
         build(backbone, tmp_path / "bad.pt")
     assert not (tmp_path / "ran").exists()
 
     lacking = {name: value for name, value in wanted.state_dict().items() if name != "no_mem_embed"}
     torch.save({"model": lacking}, tmp_path / "lacking.pt")
-    with pytest.raises(RuntimeError, match="no_mem_embed"):
+    with pytest.raises(MissingData, match="it lacks no_mem_embed; get the file again: python -m benchmarks weights fetch"):
         build(backbone, tmp_path / "lacking.pt")
 
 

@@ -177,3 +177,134 @@ def test_a_password_is_named(tmp_path):
     path.write_bytes(raw)
     with pytest.raises(MissingData, match="wants a password"):
         unpack(path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+@pytest.mark.parametrize(
+    "one, two",
+    [("Imgs/a.jpg", "imgs/b.jpg"), ("a.PNG", "A.png"), ("é.png", "e\u0301.png"), ("ß.png", "SS.png")],
+    ids=["folder", "file", "accent", "sharp s"],
+)
+def test_names_that_some_system_takes_for_one_are_refused_on_all(tmp_path, kind, one, two):
+    """macOS and Windows would unpack one file where Linux unpacks two: the data would differ by machine."""
+    make = {"zip": make_zip, "tar": make_tar}[kind]
+    with pytest.raises(MissingData, match="are one file on some systems; nothing was unpacked"):
+        unpack(make(tmp_path / f"a.{kind}", [(one, b"1"), (two, b"2")]), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+@pytest.mark.parametrize(
+    "name", ["a\nb.png", "a\x1b[2Jb.png", "a\u202egnp.exe", "a\u200b.png", "a\x7f.png", "\ufeffa.png", "a\u2028b"]
+)
+def test_names_that_do_not_print_are_refused_in_a_line_that_does(tmp_path, kind, name):
+    make = {"zip": make_zip, "tar": make_tar}[kind]
+    with pytest.raises(MissingData, match="a character that no path here may have") as caught:
+        unpack(make(tmp_path / f"a.{kind}", [("good", b"1"), (name, b"2")]), tmp_path / "out")
+    assert str(caught.value).isprintable() and not (tmp_path / "out").exists()
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path):
+    """In a tar a name is bytes: what is no UTF-8 could be written, but in no record and on no terminal."""
+    path = make_tar(tmp_path / "a.tar", [("a?.png", b"1")])
+    raw = bytearray(path.read_bytes())
+    raw[1] = 0xFF
+    raw[148:156] = b" " * 8
+    raw[148:156] = f"{sum(raw[:512]):06o}\0 ".encode()
+    path.write_bytes(raw)
+    with pytest.raises(MissingData, match="a character that no path here may have"):
+        unpack(path, tmp_path / "out")
+    path = make_zip(tmp_path / "a.zip", [("é.png", b"1")])
+    path.write_bytes(path.read_bytes().replace("é".encode(), b"\xff\xfe"))
+    with pytest.raises(MissingData, match="a.zip"):
+        unpack(path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+@pytest.mark.parametrize("name", ["x" * 300, "é" * 120, "a/" * 40 + "b", "a/" * 3000 + "b"])
+def test_paths_without_end_are_refused(tmp_path, kind, name):
+    make = {"zip": make_zip, "tar": make_tar}[kind]
+    with pytest.raises(MissingData, match="is too long a path") as caught:
+        unpack(make(tmp_path / f"a.{kind}", [(name, b"1")]), tmp_path / "out")
+    assert len(str(caught.value)) < 1000 and not (tmp_path / "out").exists()
+
+
+def test_folders_count_as_members_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(unpacking, "MEMBERS", 5)
+    path = make_tar(tmp_path / "a.tar", [("good", b"1")], extra=[(f"{k}", tarfile.DIRTYPE, "") for k in range(9)])
+    with pytest.raises(MissingData, match="more than 5 files"):
+        unpack(path, tmp_path / "out")
+    with pytest.raises(MissingData, match="more than 5 files"):
+        unpack(make_zip(tmp_path / "a.zip", [], folders=[f"{k}/" for k in range(9)]), tmp_path / "out")
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "tar.xz"])
+def test_an_archive_in_an_archive_stays_a_file(tmp_path, kind):
+    inner = make_zip(tmp_path / "inner.zip", [("../../evil", b"1")]).read_bytes()
+    if kind == "zip":
+        path = make_zip(tmp_path / "a.zip", [("inner.zip", inner)])
+    else:
+        path = make_tar(tmp_path / "a.tar", [("inner.zip", inner)], f"w:{kind[4:]}")
+    assert unpack(path, tmp_path / "out") == ["inner.zip"] and tree(tmp_path / "out") == {"inner.zip": inner}
+
+
+def test_overlapping_members_are_refused(tmp_path):
+    """Many members of one content, a bomb without a high ratio: the sum of what they state counts."""
+    path = make_zip(tmp_path / "a.zip", [("a", bytes(1000)), ("b", bytes(1000))])
+    raw = bytearray(path.read_bytes())
+    second = raw.index(b"PK\x01\x02", raw.index(b"PK\x01\x02") + 4)
+    raw[second + 42 : second + 46] = bytes(4)  # where its content begins: at the first's
+    path.write_bytes(raw)
+    with pytest.raises(MissingData, match="cannot be unpacked"):
+        unpack(path, tmp_path / "out")
+    with pytest.raises(MissingData, match="unpacks to 2,000 bytes, more than 1,999"):
+        unpack(path, tmp_path / "out", limit=1999)
+
+
+def test_a_link_over_which_a_later_member_would_write_is_refused_first(tmp_path):
+    path = make_tar(tmp_path / "a.tar", [], extra=[("x", tarfile.SYMTYPE, str(tmp_path))])
+    with tarfile.open(path, "a") as file:
+        info = tarfile.TarInfo("x/evil")
+        info.size = 1
+        file.addfile(info, io.BytesIO(b"1"))
+    with pytest.raises(MissingData, match="'x' is a link"):
+        unpack(path, tmp_path / "out")
+    assert not (tmp_path / "evil").exists()
+
+
+@pytest.mark.parametrize("member", ["set", "set/a"])
+def test_a_link_that_lies_in_the_folder_is_named_and_not_followed(tmp_path, member):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "set").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(MissingData, match="out/set is in the way .*; move it away"):
+        unpack(make_zip(tmp_path / "a.zip", [(member, b"1")]), tmp_path / "out")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz", "tar.bz2", "tar.xz"])
+def test_every_damaged_byte_is_one_line_or_harmless(tmp_path, kind):
+    path = tmp_path / f"a.{kind}"
+    make_zip(path, FILES.items()) if kind == "zip" else make_tar(path, FILES.items(), f"w:{kind[4:]}")
+    whole = path.read_bytes()
+    for k in range(0, len(whole), max(1, len(whole) // 150)):
+        data = bytearray(whole)
+        data[k] ^= 0x55
+        path.write_bytes(data)
+        try:
+            unpack(path, tmp_path / "out" / str(k))
+        except MissingData as error:
+            assert str(error).isprintable()
+            assert not (tmp_path / "out" / str(k)).exists()
+
+
+def test_a_full_disk_is_not_taken_for_a_damaged_archive(tmp_path, monkeypatch):
+    import errno
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(unpacking, "_copy", full)
+    with pytest.raises(OSError, match="No space left"):
+        unpack(make_zip(tmp_path / "a.zip", [("a", b"1")]), tmp_path / "out")
+    assert [f.name for f in tmp_path.iterdir()] == ["a.zip"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.catalog import CLASSIFICATION, Backbone, Task
-from benchmarks.errors import MissingData
-from benchmarks.files import home, sha256
+from benchmarks.errors import MissingData, some
+from benchmarks.files import DISK_ERRORS, home, sha256
 from benchmarks.options import Decoding
 
 if TYPE_CHECKING:
@@ -28,8 +29,18 @@ def checkpoint(backbone: Backbone) -> Path:
 
 
 def pinned_sha256(backbone: Backbone) -> str:
-    """The sha256 that the weights must have: from the catalog, or from the card beside a shipped file."""
-    return backbone.weights.sha256 or json.loads(checkpoint(backbone).with_suffix(".json").read_text())["sha256"]
+    """The sha256 that the weights must have: from the catalog, or from the card beside a shipped file. Raises MissingData for a
+    damaged card."""
+    if backbone.weights.sha256:
+        return backbone.weights.sha256
+    card = checkpoint(backbone).with_suffix(".json")
+    try:
+        pinned = json.loads(card.read_bytes())["sha256"]
+        if not isinstance(pinned, str) or not re.fullmatch("[0-9a-f]{64}", pinned):
+            raise ValueError("it states no sha256")
+        return pinned
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise MissingData(f"{card} is damaged ({error}); install the package again") from None
 
 
 def command(backbone: Backbone) -> str:
@@ -68,25 +79,72 @@ def verified_checkpoint(backbone: Backbone) -> tuple[Path | None, str]:
 def build(backbone: Backbone, weights: Path | None):
     """The backbone's model on the CPU in eval mode. `weights` None builds it with random weights, for tests alone.
 
-    No checkpoint is unpickled: safetensors, or torch's `weights_only` reader. Where the builder's module has a function
-    `convert(state: dict) -> dict`, what the file holds goes through it before it is loaded: publishers wrap or name their
-    weights in other ways than the classes do. Every weight must then fit: load_state_dict's RuntimeError is not caught.
+    No code in a checkpoint is run: see `read_weights`. Where the builder's module has a function `convert(state: dict) -> dict`,
+    what the file holds goes through it before it is loaded: publishers wrap or name their weights in other ways than the classes
+    do. Every weight must then fit. Raises MissingData, in one line, for a file that holds something else.
     """
     name, function = backbone.build.split(":")
     module = importlib.import_module(name)
     make = getattr(module, function)
     model = (make(backbone.config) if backbone.config else make()).eval()
     if weights is not None:
-        if weights.suffix == ".safetensors":
+        state, cure = read_weights(weights), f"get the file again: {command(backbone)}"
+        try:
+            state = module.convert(state) if hasattr(module, "convert") else state
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise MissingData(f"{weights} is not laid out as weights of {backbone.name} are ({_brief(error)}); {cure}") from None
+        _fit(model, state, backbone, weights, cure)
+    return model
+
+
+def read_weights(path: Path) -> dict:
+    """What a file of weights holds: safetensors, or torch's format by its `weights_only` reader, which calls nothing that the file
+    names. Raises MissingData for a file that is damaged, or that asks for more than tensors and plain values."""
+    try:
+        if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
-            state = load_file(weights)
-        else:
-            import torch
+            return load_file(path)
+        import torch
 
-            state = torch.load(weights, map_location="cpu", weights_only=True)
-        model.load_state_dict(module.convert(state) if hasattr(module, "convert") else state)
-    return model
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged zip or pickle raises nearly anything
+        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+            raise
+        raise MissingData(
+            f"{path} cannot be read as weights, and no code in it is run ({_brief(error)}); get it from its publisher"
+        ) from None
+
+
+def _fit(model, state: object, backbone: Backbone, path: Path, cure: str) -> None:
+    """Load the weights. Raises MissingData where one is missing, is too many, has another shape, or is not finite."""
+    import torch
+
+    def plain(t: object) -> bool:
+        return isinstance(t, torch.Tensor) and t.layout is torch.strided and t.device.type == "cpu" and not t.is_quantized
+
+    wanted = model.state_dict()
+    if not isinstance(state, dict) or not all(isinstance(n, str) and plain(t) for n, t in state.items()):
+        raise MissingData(f"{path} holds no weights by name; {cure}")
+    faults = {
+        "lacks": sorted(wanted.keys() - state.keys()),
+        "has besides": sorted(state.keys() - wanted.keys()),
+        "has another shape of": sorted(n for n in wanted.keys() & state.keys() if wanted[n].shape != state[n].shape),
+        "has another kind of number in": sorted(
+            n for n in wanted.keys() & state.keys() if wanted[n].is_floating_point() != state[n].is_floating_point()
+        ),
+        "has NaN or infinity in": sorted(n for n, t in state.items() if t.is_floating_point() and not t.isfinite().all()),
+    }
+    for what, names in faults.items():
+        if names:
+            raise MissingData(f"{path} is no checkpoint of {backbone.name}: it {what} {some(names)}; {cure}")
+    model.load_state_dict(state)
+
+
+def _brief(error: Exception) -> str:
+    """The first sentence of an error: torch's go on for a page."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 160 else text[:157] + "..."
 
 
 def as_model(

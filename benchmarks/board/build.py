@@ -28,7 +28,7 @@ from benchmarks.board.memo import remembering
 from benchmarks.board.tables import missing_seeds, summary
 from benchmarks.board.text import MARK, Table
 from benchmarks.errors import UsageError
-from benchmarks.files import write_atomically
+from benchmarks.files import RESERVED, write_atomically
 from benchmarks.progress import progress
 from benchmarks.records import Record
 
@@ -152,6 +152,7 @@ def _file_names(subjects: set[tuple[str, str]], taken: set[str]) -> dict[tuple[s
     """A safe file name each, distinct from each other and from those `taken`. A name that had to be changed, or that another
     shares, gets a hash of the subject."""
     plain = {s: re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(s)).strip(".-") for s in subjects}
+    plain = {s: f"page-{name}" if not name or RESERVED.match(name) else name for s, name in plain.items()}
     others = [Path(name).stem for name in (*taken, "README.md", html.PAGE)]
     count = Counter(name.lower() for name in [*plain.values(), *others])  # some file systems ignore case
     names = {}

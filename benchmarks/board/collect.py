@@ -113,9 +113,15 @@ def collect(results: Path) -> Collection:
                 dropped.append(Dropped(name, tier, *reason, record))
             else:
                 kept.append(Kept(name, tier, record))
+    kept, older = current(kept)
+    return Collection(tuple(kept), tuple(sorted(dropped + older, key=lambda d: d.path)))
+
+
+def current(kept: list[Kept]) -> tuple[list[Kept], list[Dropped]]:
+    """Those that stand beside each other: the newest run of each specification, and of a method from outside one version."""
     kept, older = _newest(kept)
     kept, others = _one_version(kept)
-    return Collection(tuple(kept), tuple(sorted(dropped + older + others, key=lambda d: d.path)))
+    return kept, older + others
 
 
 def _files(results: Path, tier: str) -> list[str]:
@@ -171,7 +177,11 @@ def _newest(kept: list[Kept]) -> tuple[list[Kept], list[Dropped]]:
     """Of the runs of one specification, protocol and tier, the one that started last; the others as dropped."""
     runs = defaultdict(list)
     for item in kept:
-        runs[item.tier, item.record.spec_hash, item.record.protocol_hash, inputs_of(item.record)].append(item)
+        made_by = item.record.origin and (
+            item.record.origin.place,
+            item.record.origin.sha256,
+        )  # the next step tells versions apart
+        runs[item.tier, item.record.spec_hash, item.record.protocol_hash, inputs_of(item.record), made_by].append(item)
     newest, older = [], []
     for items in runs.values():
         *rest, last = sorted(items, key=lambda k: (_moment(k.record.started), k.path))

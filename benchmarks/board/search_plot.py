@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import math
 from dataclasses import dataclass
-from html import escape
 
 from benchmarks.board.axes import digits, round_step
 from benchmarks.board.ink import INK
-from benchmarks.board.text import MARK, plain
+from benchmarks.board.text import MARK
+from benchmarks.plain import plain
 
 WIDTH, HEIGHT = 320, 250  # of a panel, pixels
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 30, 44
@@ -78,3 +79,8 @@ def _panel(title: str, points: list[Point], colour: dict[str, str]) -> str:
         parts.append(f'<line x1="{a}" x2="{a}" y1="{y(p.low):.1f}" y2="{y(p.high):.1f}" stroke="{c}" stroke-width="1.5"/>')
         parts.append(f'<circle cx="{a}" cy="{y(p.value):.1f}" r="5" fill="{c}"><title>{escape(plain(about))}</title></circle>')
     return "".join(parts)
+
+
+def escape(text: str) -> str:
+    """For XML, which knows neither markup of a record's own nor control characters."""
+    return html.escape(plain(text))

@@ -27,6 +27,7 @@ from benchmarks.cli import (  # fmt: skip
     weights,
 )
 from benchmarks.errors import BenchmarkError
+from benchmarks.plain import printable
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 EXAMPLES = """examples:
@@ -74,9 +75,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
-    logging.basicConfig(
-        level=logging.WARNING if args.quiet else logging.INFO, format="%(message)s", stream=sys.stderr, force=True
-    )
+    logging.basicConfig(level=logging.WARNING if args.quiet else logging.INFO, stream=sys.stderr, force=True)
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(_Line("%(message)s"))
     for noisy in ("torch", "httpx", "urllib3", "datasets", "filelock", "PIL"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     # sam2's own call, which its users cannot mend
@@ -98,5 +99,13 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _say(text: str, code: int) -> int:
+    text = printable(text)
     print(f"error: {text}" if code != INTERRUPTED else text, file=sys.stderr)
     return code
+
+
+class _Line(logging.Formatter):
+    """A message that cannot repaint the terminal: names of files and words of servers stand in it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
+        return "\n".join(map(printable, super().formatMessage(record).split("\n")))

@@ -63,7 +63,7 @@ def call(args) -> int:
         from benchmarks.data.look import verify
 
         faults = verify(dataset)
-        print("\n".join(faults) if faults else f"{dataset.name}: as its manifest states")
+        print(_lines(faults) if faults else f"{dataset.name}: as its manifest states")
         if len(faults) > 1:
             print(f"{len(faults)} faults; mend what they name, then run this again")
         return 3 if faults else 0
@@ -93,11 +93,11 @@ def _add(name: str, path: Path, force: bool) -> int:
 
     if path.is_file():
         if wanting := obtain.add_file(name, path):
-            print(wanting)
+            print(_lines([wanting]))
             return 3
     elif path.is_dir():
         if faults := obtain.add_folder(name, path, force):
-            print("\n".join(faults))
+            print(_lines(faults))
         if faults and not force:
             print(
                 f"{count(len(faults), 'fault')}, so it was not put in place; mend them, or add it in spite of them with --force"
@@ -109,3 +109,10 @@ def _add(name: str, path: Path, force: bool) -> int:
         )
     print(obtain.place(name))
     return 0
+
+
+def _lines(faults: list[str]) -> str:
+    """One each, also where a file's name holds a line break or what would repaint the terminal."""
+    from benchmarks.plain import printable
+
+    return "\n".join(map(printable, faults))

@@ -141,23 +141,28 @@ def _one(p, path: Path, threads: int, force: bool, logs: tuple[str, ...]):
 
 def _tables(made: list, tier: Path) -> None:
     """The comparison with every other finished record of the same board and device, and what this call's stages cost."""
-    from benchmarks.board.collect import board_of
+    from benchmarks.board.collect import Kept, board_of, current
+    from benchmarks.catalog import SWAP
 
     done = [r for r in made if r.status == "done"]
     if not done:
         return
     mine, board, device = {(r.spec.method, r.spec.seed) for r in done}, board_of(done[0], tier.name), done[0].environment.device
     beside = [
-        r
-        for r in _finished(tier / done[0].spec.protocol / done[0].spec.dataset)
+        Kept(path.name, tier.name, r)
+        for path, r in _finished(tier / done[0].spec.protocol / done[0].spec.dataset)
         if board_of(r, tier.name) == board and r.spec.limit == done[0].spec.limit and r.environment.device == device
     ]
+    # Of the method at hand the version that just ran, of others from outside the newest: two versions are two methods of one name.
+    method, origin = done[0].spec.method.removesuffix(SWAP), done[0].origin
+    beside = [k for k in beside if k.record.spec.method.removesuffix(SWAP) != method or k.record.origin == origin]
+    others = [k.record for k in current(beside)[0] if (k.record.spec.method, k.record.spec.seed) not in mine]
     print()
-    common.tables(done, [r for r in beside if (r.spec.method, r.spec.seed) not in mine])
+    common.tables(done, others)
 
 
 def _finished(folder: Path) -> list:
-    """The finished records in a folder; unreadable ones are the board's to report."""
+    """The finished records in a folder with their paths; unreadable ones are the board's to report."""
     from benchmarks import records
     from benchmarks.errors import InvalidRecord
 
@@ -168,5 +173,5 @@ def _finished(folder: Path) -> list:
         except InvalidRecord:
             continue
         if record.status == "done":
-            found.append(record)
+            found.append((path, record))
     return found

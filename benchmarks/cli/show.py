@@ -140,20 +140,21 @@ def _method(method) -> dict:
 def _record(path: Path) -> None:
     from benchmarks import records
     from benchmarks.errors import UsageError, count
+    from benchmarks.plain import printable
 
     if not path.is_file():
         raise UsageError(f"there is no record {path}; {nearest(path)}")
     record = records.read(path)
     on = record.environment
-    print(
-        f"{record.spec.method} on {record.spec.dataset} with {record.spec.backbone}, seed {record.spec.seed}: {record.status}, {record.started}"
-    )
-    print(
-        f"  commit {on.commit or 'unknown'}{' with uncommitted changes' if on.dirty else ''}, {on.device}, {count(on.threads, 'thread')}, {on.precision}"
-    )
-    print(f"  again: {record.command}\n")
+    for line in (
+        f"{record.spec.method} on {record.spec.dataset} with {record.spec.backbone}, seed {record.spec.seed}: {record.status}, {record.started}",
+        f"  commit {on.commit or 'unknown'}{' with uncommitted changes' if on.dirty else ''}, {on.device}, {count(on.threads, 'thread')}, {on.precision}",
+        f"  again: {record.command}",
+    ):
+        print(printable(line))
+    print()
     if record.status == "failed":
-        print(f"  error: {record.error}")
+        print(printable(f"  error: {record.error}"))
         return
     common.tables([record])
     if record.training:

@@ -169,7 +169,7 @@ def _take(name: str, file: Path, source: dict) -> None:
     """Unpack a file into the staged folder, or put it there as it is."""
     folder = _staged(name) / source.get("into", "")
     if source.get("unpack"):
-        unpack(file, folder)
+        unpack(file, folder, source.get("unpacked_bytes"))
         return
     folder.mkdir(parents=True, exist_ok=True)
     target, beside = folder / source["file"], folder / f".{source['file']}.part"
@@ -234,9 +234,10 @@ def _list(name: str) -> Path:
 
 def _done(name: str) -> list[str]:
     try:
-        return json.loads(_list(name).read_text()) if _staged(name).is_dir() else []
-    except (OSError, ValueError):
+        found = json.loads(_list(name).read_bytes()) if _staged(name).is_dir() else []
+    except (OSError, ValueError, RecursionError):
         return []
+    return [key for key in found if isinstance(key, str)] if isinstance(found, list) else []
 
 
 def _note(name: str, source: dict) -> None:

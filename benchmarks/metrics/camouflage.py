@@ -85,7 +85,7 @@ def _enhanced(inside: np.ndarray, outside: np.ndarray, truth: np.ndarray) -> np.
     size, objects = truth.size, np.count_nonzero(truth)
     found = inside + outside
     if objects in (0, size):
-        return (found if objects else size - found) / (size - 1 + EPS)
+        return (found if objects else size - found) / max(size - 1, 1)
     mean, of_truth = found / size, objects / size
     total = np.zeros(len(found))
     for count, a, b in (
@@ -96,7 +96,7 @@ def _enhanced(inside: np.ndarray, outside: np.ndarray, truth: np.ndarray) -> np.
     ):
         align = 2 * a * b / (a * a + b * b + EPS)
         total += count * (align + 1) ** 2 / 4
-    return total / (size - 1 + EPS)
+    return total / max(size - 1, 1)
 
 
 def weighted_f(p: np.ndarray, truth: np.ndarray) -> float:

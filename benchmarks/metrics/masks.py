@@ -23,8 +23,11 @@ def measures(logits: Tensor, truth: Tensor, metrics: tuple[str, ...]) -> dict[st
     """Each of `metrics` (B,) of logits (B, H, W) at the image's own resolution against a mask (H, W) bool.
 
     E-measures are given as one curve (B, 256), see `benchmarks.metrics.names.finish`. The maps that the field's measures are of are
-    sigmoids in 8 bits, as they would be saved. Raises ValueError for a metric that is none of masks.
+    sigmoids in 8 bits, as they would be saved. Raises ValueError for a metric that is none of masks, and for logits that are not finite:
+    NaN is above nothing, and would pass for an empty mask.
     """
+    if not torch.isfinite(logits).all():
+        raise ValueError("the model gave mask logits that are not finite; its weights or features are damaged")
     wanted = list(dict.fromkeys(CURVE if name in ("e_mean", "e_max") else name for name in metrics))
     if unknown := [name for name in wanted if name not in ("miou", "dice", *_OF_MAPS)]:
         raise ValueError(f"no metric of masks: {', '.join(unknown)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,9 +26,15 @@ class Metric:
         """+1 where more is better, -1 where less is: a difference times this is a gain."""
         return 1 if self.higher_is_better else -1
 
+    def fits(self, values: Iterable[float]) -> bool:
+        """Whether values can be of this metric and in its unit."""
+        return all(-SLACK <= x <= (float("inf") if self.highest is None else self.highest + SLACK) for x in values)
+
 
 # The field divides a sum over N pixels by N - 1: perfect maps of a few thousand pixels are a little better than 1.
 _NEARLY_ONE = 1.001
+
+SLACK = 1e-3  # the cross-entropy of large logits in float32 can come out below 0
 
 METRICS = {
     m.name: m

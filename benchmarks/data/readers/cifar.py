@@ -6,8 +6,10 @@ The files are pickles, and a pickle can name any function to be called. This one
 from __future__ import annotations
 
 import codecs
+import io
 import math
 import pickle
+import pickletools
 from functools import lru_cache
 from pathlib import Path
 
@@ -26,6 +28,9 @@ FILES = {
 _BESIDE = {"cifar10": ("batches.meta", "readme.html"), "cifar100": ("meta", "file.txt~")}  # in the archives, not read
 LABELS = {"cifar10": b"labels", "cifar100": b"fine_labels"}
 SIDE = 32
+# Ways of a pickle to make objects that neither Python 2 nor 3 uses for arrays and plain values.
+_FORBIDDEN = {"BYTEARRAY8", "NEXT_BUFFER", "READONLY_BUFFER", "EXT1", "EXT2", "EXT4", "PERSID", "BINPERSID"}
+_FORBIDDEN |= {"INST", "OBJ", "NEWOBJ", "NEWOBJ_EX"}
 
 
 def make(name: str, sizes: dict[str, int]) -> Reader:
@@ -59,12 +64,14 @@ class Cifar(Reader):
             rows, labels = self._split(root, split)
         except MissingData:
             rows, labels = np.zeros((0, 3 * SIDE**2), np.uint8), []
-        side = math.isqrt(rows.shape[1] // 3)
+        side, classes = math.isqrt(rows.shape[1] // 3), DATASETS.get(self.name).classes
 
         def make(name: str) -> LabelSample:
             k = int(name.rpartition("/")[2])
             if k >= len(labels):
                 raise MissingData(f"{self.name}: no image {name} in {root}; {self.remedy()}")
+            if labels[k] >= classes:
+                raise MissingData(f"{self.name}: {name} has label {labels[k]}, none of 0 to {classes - 1}; {self.remedy()}")
             image = np.ascontiguousarray(rows[k].reshape(3, side, side).transpose(1, 2, 0))
             return LabelSample(name, image, labels[k])
 
@@ -107,32 +114,67 @@ def _read(paths: tuple[Path, ...], changed: tuple[int, ...], key: bytes) -> tupl
 def _file(path: Path, key: bytes) -> tuple[np.ndarray, list[int]]:
     """The rows and labels of one file. Raises MissingData."""
     try:
-        with open(path, "rb") as file:
-            content = _Plain(file, encoding="bytes").load()
-        rows, labels = np.asarray(content[b"data"], np.uint8), [int(k) for k in content[key]]
-        if rows.ndim != 2 or len(rows) != len(labels) or 3 * math.isqrt(rows.shape[1] // 3) ** 2 != rows.shape[1]:
+        data = path.read_bytes()
+        _look(data)
+        content = _Plain(io.BytesIO(data), encoding="bytes").load()
+        rows, labels = _array(content[b"data"]), list(content[key])
+        if not all(type(k) is int and k >= 0 for k in labels):
+            raise ValueError("its labels are no whole numbers from 0")
+        if len(rows) != len(labels) or 3 * math.isqrt(rows.shape[1] // 3) ** 2 != rows.shape[1]:
             raise ValueError(f"{rows.shape} pixels for {len(labels)} labels")
     except Exception as error:  # a damaged pickle raises nearly anything
-        raise MissingData(f"{path} cannot be read as a CIFAR file ({error}); replace the file") from None
+        why = " ".join(str(error).split())[:200] or type(error).__name__
+        raise MissingData(f"{path} cannot be read as a CIFAR file ({why}); replace the file") from None
     return rows, labels
 
 
+def _look(data: bytes) -> None:
+    """Raise UnpicklingError for an instruction that no data file needs, before any is followed."""
+    for op, value, _ in pickletools.genops(data):
+        if op.name in _FORBIDDEN:
+            raise pickle.UnpicklingError(f"it asks for {op.name}, which no data file needs")
+        if op.name.endswith("PUT") and int(value) > len(data):  # the table of remembered things would grow to that number
+            raise pickle.UnpicklingError("it remembers more things than it has bytes")
+
+
 class _Plain(pickle.Unpickler):
-    """Rebuilds arrays, and what needs no function at all: containers, text, bytes, numbers."""
+    """Rebuilds what needs no function at all: containers, text, bytes, numbers; and notes of arrays, which NumPy never sees: it can
+    end the process on a damaged one."""
 
     def find_class(self, module: str, name: str):
         if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
-            return _reconstruct
-        if (module, name) in (("numpy", "ndarray"), ("numpy", "dtype")):
-            return getattr(np, name)
+            return _Noted
+        if (module, name) == ("numpy", "dtype"):
+            return _Noted
+        if (module, name) == ("numpy", "ndarray"):
+            return None  # only ever named, as the kind of what is noted
         if (module, name) == ("_codecs", "encode"):  # how Python 3 writes bytes for Python 2
             return _encode
         raise pickle.UnpicklingError(f"it names {module}.{name}, which no data file needs")
 
 
-def _reconstruct(kind: type, shape: tuple, code: bytes) -> np.ndarray:
-    """An empty array, filled by the pickle's next step. Never of another class."""
-    return np.ndarray((0,), np.int8)
+class _Noted:
+    """What a pickle says of an array or of its kind: how it is made, and its state."""
+
+    def __init__(self, *made):
+        self.made, self.state = made, None
+
+    def __setstate__(self, state):
+        self.state = state
+
+
+def _array(noted: object) -> np.ndarray:
+    """The array (n, m) of bytes that was noted. Raises ValueError for another."""
+    if not isinstance(noted, _Noted) or not isinstance(noted.state, tuple) or len(noted.state) != 5:
+        raise ValueError("its data are no array")
+    _, shape, kind, columns_first, data = noted.state
+    if not isinstance(kind, _Noted) or kind.made[:1] not in (("u1",), (b"u1",)) or not isinstance(data, bytes):
+        raise ValueError("its data are no array of bytes")
+    if not isinstance(shape, tuple) or len(shape) != 2 or not all(type(n) is int and n >= 0 for n in shape):
+        raise ValueError("its data are no array of two axes")
+    if math.prod(shape) != len(data):
+        raise ValueError(f"an array of {shape} in {len(data)} bytes")
+    return np.frombuffer(data, np.uint8).reshape(shape, order="F" if columns_first else "C")
 
 
 def _encode(text: str, encoding: str = "latin1") -> bytes:

@@ -63,15 +63,14 @@ class Coco(Reader):
                 raise MissingData(f"coco: no image {name} in {root}; {self.remedy()}")
             file, segmentation, height, width = index[name]
             picture = decode.image(root / FOLDERS[split] / file)
-            try:
-                mask = rle.decode(segmentation, height, width)
-            except (ValueError, KeyError, TypeError) as error:
-                raise MissingData(f"{annotations(root, split)}: {name}: {error}; {self.remedy()}") from None
-            if mask.shape != picture.shape[:2]:
+            if (height, width) != picture.shape[:2]:
                 raise MissingData(
-                    f"{root / FOLDERS[split] / file}: mask of {mask.shape[::-1]} for an image of {picture.shape[1::-1]} pixels; replace it"
+                    f"{root / FOLDERS[split] / file}: mask of {(width, height)} for an image of {picture.shape[1::-1]} pixels; replace it"
                 )
-            return Sample(name, picture, mask)
+            try:
+                return Sample(name, picture, rle.decode(segmentation, height, width))
+            except ValueError as error:
+                raise MissingData(f"{annotations(root, split)}: {name}: {error}; {self.remedy()}") from None
 
         return make
 
@@ -100,8 +99,9 @@ class Coco(Reader):
         path = annotations(root, split)
         try:
             return _read(path, path.stat().st_mtime_ns, FOLDERS[split])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise MissingData(f"{path} cannot be read ({error!r}); {self.remedy()}") from None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            why = " ".join(repr(error).split())[:200]
+            raise MissingData(f"{path} cannot be read ({why}); {self.remedy()}") from None
 
 
 @lru_cache(maxsize=4)
@@ -109,9 +109,14 @@ def _read(path: Path, changed: int, folder: str) -> tuple[set[str], dict[str, tu
     """All file names listed, and by id, sorted, (file name, segmentation, height, width) of the largest object."""
     content = json.loads(path.read_text())
     images = {i["id"]: i for i in content["images"]}
+    for image in images.values():
+        if Path(image["file_name"]).name != image["file_name"] or not all(type(image[k]) is int for k in ("height", "width")):
+            raise ValueError(f"no image file of whole numbers of pixels: {str(image)[:80]}")
     largest: dict[int, dict] = {}
     for entry in content["annotations"]:
         known = largest.get(entry["image_id"])
+        if not isinstance(entry["area"], int | float):
+            raise ValueError(f"an area that is no number: {entry['area']!r}")
         if not entry.get("iscrowd") and entry["image_id"] in images and (known is None or entry["area"] > known["area"]):
             largest[entry["image_id"]] = entry
     index = {}

@@ -21,6 +21,7 @@ from benchmarks.data.readers.base import SPLITS, AnySample, Reader, walk
 from benchmarks.data.readers.pairs import ENDINGS
 from benchmarks.data.samples import DepthSample, LabelSample, Sample
 from benchmarks.errors import MissingData, some
+from benchmarks.plain import UNPRINTABLE
 
 LIST, STATE, INFO = "dataset_dict.json", "state.json", "dataset_info.json"
 _NAMES = {"train": ("train",), "test": ("test", "validation", "val")}
@@ -42,7 +43,7 @@ class Hub(Reader):
 
     def needed(self, root: Path) -> list[Path]:
         folders = self._folders(root)
-        listed = [f / e["filename"] for f in folders.values() for e in _json(f / STATE).get("_data_files", ())]
+        listed = [f / n for f in folders.values() for n in _listed(f)]
         return [p for f in folders.values() for p in (f / STATE, f / INFO)] + listed
 
     def absent(self, root: Path) -> list[str]:
@@ -137,7 +138,7 @@ class Hub(Reader):
     def _folders(self, root: Path) -> dict[str, Path]:
         """The folder of each split that the saved dataset names; a table without splits is its training split."""
         if (root / LIST).is_file():
-            return {n: root / n for n in _json(root / LIST).get("splits", ()) if n == PurePath(n).name}
+            return {n: root / n for n in _list(_json(root / LIST), "splits") if _plain(n)}
         return {"train": root}
 
     def _of(self, root: Path, split: str) -> list[Path]:
@@ -180,14 +181,33 @@ def _mapping(name: str, truth: str, found: list[str]) -> dict[str, str] | None:
 
 def _columns(folder: Path) -> list[str]:
     """The names of a split's columns, read without the Hugging Face library, whose import takes a second."""
-    return list(_json(folder / INFO).get("features") or ())
+    found = _json(folder / INFO).get("features")
+    return list(found) if isinstance(found, dict) else []
+
+
+def _listed(folder: Path) -> list[str]:
+    """The names of a split's data files. Those that lead out of its folder are none."""
+    named = [e.get("filename") for e in _list(_json(folder / STATE), "_data_files") if isinstance(e, dict)]
+    return [n for n in named if _plain(n)]
+
+
+def _plain(name: object) -> bool:
+    """Whether it is the name of a file or folder, and not a path."""
+    if not isinstance(name, str) or name != PurePath(name).name or UNPRINTABLE.search(name):
+        return False
+    return name not in ("", "..") and len(name.encode()) < 256
+
+
+def _list(value: dict, key: str) -> list:
+    found = value.get(key)
+    return found if isinstance(found, list) else []
 
 
 def _json(path: Path) -> dict:
     """The object in a JSON file, {} where it cannot be read."""
     try:
         found = json.loads(path.read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.data import decode
+from benchmarks.data.readers import matlab
 from benchmarks.data.readers.base import SPLITS, Reader, is_note, unreadable, walk
 from benchmarks.data.samples import DepthSample
 from benchmarks.errors import MissingData, some
@@ -66,11 +67,12 @@ class NyuV2(Reader):
             k = int(name.rpartition("/")[2]) - 1  # MATLAB counts from 1
             try:
                 with h5py.File(root / DATA, "r") as file:  # MATLAB stores columns first: (n, 3, W, H) and (n, W, H)
-                    image, depth = np.asarray(file["images"][k]).transpose(2, 1, 0), np.asarray(file["depths"][k]).T
-            except (OSError, KeyError, IndexError, ValueError) as error:
-                raise MissingData(f"{root / DATA} cannot be read ({error}); {self.remedy()}") from None
-            if image.ndim != 3 or depth.shape != image.shape[:2]:
-                raise MissingData(f"{root / DATA}: depth of {depth.shape} for an image of {image.shape}; {self.remedy()}")
+                    images, depths = file["images"], file["depths"]
+                    if wrong := _wrong(images, depths):
+                        raise ValueError(wrong)
+                    image, depth = np.asarray(images[k]).transpose(2, 1, 0), np.asarray(depths[k]).T
+            except Exception as error:  # h5py raises half a dozen kinds on a damaged file
+                raise MissingData(f"{root / DATA} cannot be read ({_brief(error)}); {self.remedy()}") from None
             return DepthSample(name, np.ascontiguousarray(image), np.ascontiguousarray(depth, np.float32))
 
         def from_files(name: str) -> DepthSample:
@@ -118,14 +120,12 @@ class NyuV2(Reader):
             import h5py
 
             with h5py.File(root / DATA, "r") as file:
-                images, depths = file["images"].shape, file["depths"].shape
+                wrong = _wrong(file["images"], file["depths"])
         except ImportError:
             return []  # named as absent
-        except (OSError, KeyError, ValueError, AttributeError) as error:
-            return [f"{root / DATA} cannot be read ({error}); {self.remedy()}"]
-        if (images[0], *images[2:]) != depths:
-            return [f"{root / DATA}: depths of {depths} for images of {images}; {self.remedy()}"]
-        return []
+        except Exception as error:  # as above
+            return [f"{root / DATA} cannot be read ({_brief(error)}); {self.remedy()}"]
+        return [f"{root / DATA}: {wrong}; {self.remedy()}"] if wrong else []
 
     def _lists_faults(self, root: Path) -> list[str]:
         """Of the lists, one line for each that is damaged, and for images that stand in both. Nothing where the file is missing."""
@@ -148,9 +148,26 @@ class NyuV2(Reader):
         return [root / split / part for part in ("rgb", "depth")]
 
     def _numbers(self, root: Path, split: str) -> list[int]:
-        from scipy.io import loadmat
-
         try:
-            return sorted(int(k) for k in loadmat(root / LISTS)[_NAMES[split]].ravel())
-        except Exception as error:  # scipy raises half a dozen kinds on a damaged file
-            raise MissingData(f"{root / LISTS} cannot be read ({error}); {self.remedy()}") from None
+            found = [(int(k), k) for k in matlab.read(root / LISTS)[_NAMES[split]].tolist()]
+            if not all(whole == k and whole >= 1 for whole, k in found) or len(dict(found)) != len(found):
+                raise ValueError(f"{_NAMES[split]} are not numbers of images, counted from 1, each once")
+            return sorted(whole for whole, _ in found)
+        except (OSError, ValueError, OverflowError, KeyError) as error:  # infinity is no whole number either
+            raise MissingData(f"{root / LISTS} cannot be read ({_brief(error)}); {self.remedy()}") from None
+
+
+def _wrong(images, depths) -> str | None:
+    """What is wrong with the arrays of the .mat file, by their headers: shapes that do not go together, numbers of another kind."""
+    shape = getattr(images, "shape", None), getattr(depths, "shape", None)
+    if None in shape or len(shape[0]) != 4 or (shape[0][0], *shape[0][2:]) != shape[1] or shape[0][1] != 3:
+        return f"depths of {shape[1]} for images of {shape[0]}"
+    if images.dtype != np.uint8 or depths.dtype.kind != "f":
+        return f"images of {images.dtype} and depths of {depths.dtype}, official are uint8 and float32"
+    if shape[1][1] * shape[1][2] > decode.MOST_PIXELS:
+        return f"images of {shape[1][1]:,} x {shape[1][2]:,} pixels, more than the {decode.MOST_PIXELS:,} that are read"
+    return None
+
+
+def _brief(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
