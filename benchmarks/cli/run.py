@@ -103,6 +103,13 @@ def _part(plans: list, text: str, threads: int) -> int:
 
 def _one(p, path: Path, threads: int, force: bool):
     from benchmarks import store
+
+    with store.alone_with(p.file_name):
+        return _alone(p, path, threads, force)
+
+
+def _alone(p, path: Path, threads: int, force: bool):
+    from benchmarks import store
     from benchmarks.errors import count
     from benchmarks.runner import cached, failure_path, run
 
