@@ -45,6 +45,7 @@ class Remote:
 
     def usable(self) -> None:
         """Write and remove a small file. Raises UsageError where that fails."""
+        opened(self.url)
         fs, path = self._at(f".tried-{os.getpid()}")
         try:
             fs.makedirs(path.rpartition("/")[0], exist_ok=True)

@@ -8,7 +8,7 @@ import os
 from typing import Any
 
 from benchmarks.engines import Ended, Job, call, in_a_line
-from benchmarks.errors import UsageError
+from benchmarks.errors import RunFailed, UsageError
 
 log = logging.getLogger("benchmarks")
 OBJECTS = 128 * 2**20  # bytes of object store of a Ray begun here: what passes through it are names and small results
@@ -67,7 +67,16 @@ class Ray:
             return
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # a Ray of this machine alone leaves no token in the user's home
         os.environ.setdefault("RAY_task_oom_retries", str(self._tries))  # by default it never gives up
-        self._ray.init(num_cpus=cpus, object_store_memory=OBJECTS, include_dashboard=False, **quiet)
+        for last in (False, True):
+            try:
+                self._ray.init(num_cpus=cpus, object_store_memory=OBJECTS, include_dashboard=False, **quiet)
+                return
+            except Exception as error:  # a bare one, where its processes take longer than 30 s to answer: a busy machine
+                self._ray.shutdown()
+                if last:
+                    raise RunFailed(
+                        f"Ray does not begin on this machine ({in_a_line(error)}); try again, or use --engine local"
+                    ) from None
 
     @property
     def has_gpus(self) -> bool:
