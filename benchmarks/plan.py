@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
 from benchmarks import backbones, code, data, device, store
@@ -47,6 +50,7 @@ class Request:
     marks: tuple[str, ...] = ()  # reasons that keep the record off the boards
     strategy: str | None = None  # of the search, in the place of the protocol's: another version of the protocol
     decoding: Decoding = Decoding()
+    elsewhere: bool = False  # on other machines than this one: the device is taken as it is named
 
 
 @dataclass(frozen=True)
@@ -194,7 +198,8 @@ def plan(request: Request, seed: int) -> Plan:
     for reason in (data.lacking(dataset), backbones.lacking(backbone)):
         if reason:
             raise MissingData(reason)
-    split, test_ids = data.ids(dataset, "train", protocol), data.ids(dataset, "test", protocol)[: request.limit]
+    split, test_ids, identity = _images(dataset, protocol)
+    test_ids = test_ids[: request.limit]
     pool = split[:: protocol.rules["search_pool"]] if "search_pool" in protocol.rules else split
     search_ids = data.search_ids(pool, protocol.search_images, seed)
     held = set(search_ids if pool is split else pool)
@@ -210,14 +215,38 @@ def plan(request: Request, seed: int) -> Plan:
             f"{dataset.name}: {len(overlap)} ids stand in both splits, such as {min(overlap)}; mend the split lists"
         )
     _, weights = backbones.verified_checkpoint(backbone)
-    where = device.resolve(request.device)
+    where = request.device if request.elsewhere else device.resolve(request.device)
     resolved = Plan(
         task, dataset, backbone, method, swap, protocol, why, seed, request.limit, where, request.precision, request.options,
-        train_ids, search_ids, test_ids, weights, data.identity(dataset), code.digest(), METHODS.origin(method), {}, _marks(request, backbone),
+        train_ids, search_ids, test_ids, weights, identity, code.digest(), METHODS.origin(method), {}, _marks(request, backbone),
         request.decoding,
     )  # fmt: skip
     resolved.jobs.update(_jobs(resolved))
     return resolved
+
+
+_images_known: ContextVar[dict | None] = ContextVar("_images_known", default=None)
+
+
+@contextmanager
+def images_stay() -> Iterator[None]:
+    """Inside, each dataset's folder is looked through once, however many runs are planned: COCO's has a hundred thousand files."""
+    token = _images_known.set({})
+    try:
+        yield
+    finally:
+        _images_known.reset(token)
+
+
+def _images(dataset: Dataset, protocol: Protocol) -> tuple[list[str], list[str], str]:
+    """The ids of the training and the test split, and the dataset's identity."""
+    known, key = _images_known.get(), (dataset, protocol.train_images, protocol.test_images)
+    if known is not None and key in known:
+        return known[key]
+    found = data.ids(dataset, "train", protocol), data.ids(dataset, "test", protocol), data.identity(dataset)
+    if known is not None:
+        known[key] = found
+    return found
 
 
 def _marks(request: Request, backbone: Backbone) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from benchmarks.metrics.names import METRICS
 from benchmarks.plan import Plan
 from benchmarks.protocols import SHARED
 from benchmarks.records import Comparison, Evaluation, MethodOrigin, Metric, Record, Trainable, Training, hash_of
+from benchmarks.remote import remote
 
 if TYPE_CHECKING:
     from benchmarks.stages import Workbench
@@ -26,19 +27,34 @@ log = logging.getLogger("benchmarks")
 
 
 def cached(p: Plan, path: Path) -> Record | None:
-    """The finished record of this very run, if its file is there: same spec, protocol, weights, images, code and device kind."""
-    if not path.exists():
-        return None
-    try:
-        record = records.read(path)
-    except InvalidRecord as error:
-        log.warning("%s; the run is done again", error)
-        return None
+    """The finished record of this very run, if its file is there or the shared store has it: same spec, protocol, weights, images,
+    code and device kind."""
+    found = None
+    if path.exists():
+        try:
+            found = records.read(path)
+        except InvalidRecord as error:
+            log.warning("%s; the run is done again", error)
+    if found and _is_of(found, p):
+        return found
+    if (shared := remote()) and (content := shared.record(path)):
+        try:
+            found = Record.model_validate_json(content)
+        except ValueError:
+            log.warning("%s holds no valid record of %s; the run is done again", shared.url, path.name)
+            return None
+        if _is_of(found, p):
+            records.write(found, path)
+            return found
+    return None
+
+
+def _is_of(record: Record, p: Plan) -> bool:
+    """Whether a record is the finished one of this very run."""
     same = record.spec == p.spec and record.protocol_hash == p.protocol.hash and record.weights == {p.backbone.name: p.weights}
     same = same and record.data == p.data and record.code == p.code and record.origin == _origin(p)
-    on = record.environment
-    same = same and on.device.startswith("CPU") == (p.device == "cpu")
-    return record if same and record.status == "done" else None
+    same = same and record.environment.device.startswith("CPU") == (p.device == "cpu")
+    return same and record.status == "done"
 
 
 def run(p: Plan, path: Path, threads: int, workbench: Callable[..., Workbench] | None = None) -> Record:
@@ -67,7 +83,10 @@ def run(p: Plan, path: Path, threads: int, workbench: Callable[..., Workbench] |
             command=p.command,
             **parts,
         )
-        records.write(record, failure_path(path) if record.status == "failed" else path)
+        written = failure_path(path) if record.status == "failed" else path
+        records.write(record, written)
+        if shared := remote():
+            shared.push_record(written)
         return record
 
     try:
@@ -105,6 +124,11 @@ def search_part(p: Plan, part: tuple[int, int], threads: int) -> None:
         why = f"strategy {p.protocol.strategy} is short, and its next step depends on the last" if p.swap else "it has no search"
         raise UsageError(f"the search of {p.method_name} cannot be split: {why}; leave --part out")
     _prepared(p, threads, None)[0].search_part(part)
+
+
+def prepare(p: Plan, threads: int) -> None:
+    """The stages that stand before a run's search: the trained weights and the features of the search images."""
+    _prepared(p, threads, None)
 
 
 def _prepared(p: Plan, threads: int, workbench: Callable[..., Workbench] | None) -> tuple[Workbench, dict]:

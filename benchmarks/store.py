@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.claims import claimed
 from benchmarks.files import home, sha256, write_atomically
 from benchmarks.records import hash_of
+from benchmarks.remote import remote
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +46,21 @@ class Kept:
 
 
 def kept(job: Job) -> Kept | None:
-    """The finished stage, or None where it is not there. A damaged one is reported and removed, so that it is done again."""
+    """The finished stage, from here or else from the shared store, or None. A damaged one is reported and removed, so that it is
+    done again."""
+    found = _kept(job)
+    if found is None and (shared := remote()) and shared.pull(job):
+        found = _kept(job)
+    return found
+
+
+def there(job: Job) -> bool:
+    """Whether a finished stage seems to be kept, here or in the shared store: for a plan of thousands. No file is read whole."""
+    shared = remote()
+    return (job.folder / "stage.json").is_file() or bool(shared and shared.has(job))
+
+
+def _kept(job: Job) -> Kept | None:
     path = job.folder / "stage.json"
     try:
         value = json.loads(path.read_bytes())
@@ -57,7 +73,7 @@ def kept(job: Job) -> Kept | None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass
     log.warning("the kept stage %s in %s is damaged; it is done again", job.stage, job.folder)
-    discard(job)
+    shutil.rmtree(job.folder, ignore_errors=True)
     return None
 
 
@@ -68,6 +84,8 @@ def keep(job: Job, result: dict[str, Any], cost: dict[str, Any], files: tuple[st
     value = json.loads(json.dumps(value))  # as it will be read: the check is over tuples as lists
     value["check"] = _check(value)
     write_atomically(job.folder / "stage.json", json.dumps(value, indent=1) + "\n")
+    if shared := remote():
+        shared.push(job, files)
     return Kept(result, cost, {name: job.folder / name for name in files})
 
 
@@ -78,25 +96,24 @@ def _check(value: dict[str, Any]) -> str:
 
 @contextmanager
 def alone(job: Job) -> Iterator[None]:
-    """Wait until no other process of this machine is at this stage, and keep others waiting inside. A killed one lets go.
+    """Wait until no other process is at this stage, of this machine or of those that share the home or the store, and keep others
+    waiting inside. A killed one lets go. See `benchmarks.claims`."""
+    shared = remote()
+    place = f"{shared.url.rstrip('/')}/claims/{job.stage}" if shared else None
+    with claimed(job.folder.parent, job.folder.name, f"the stage {job.stage}", place):
+        yield
 
-    Where the file system knows no locks, nobody waits: work is then done twice, and both come to the same.
-    """
-    job.folder.parent.mkdir(parents=True, exist_ok=True)
-    with open(job.folder.parent / f"{job.folder.name}.lock", "w") as file:
-        try:
-            import fcntl
 
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # closing the file lets go
-            except BlockingIOError:
-                log.info("another process is at the stage %s; waiting for it, to read what it leaves", job.stage)
-                fcntl.flock(file, fcntl.LOCK_EX)
-        except (ImportError, OSError):
-            pass
+@contextmanager
+def alone_with(record: str) -> Iterator[None]:
+    """The same for a whole run, by the name of its record's file: whoever comes second finds the record."""
+    name, shared = hash_of(record)[:24], remote()
+    with claimed(home() / "running", name, f"the run {record}", f"{shared.url.rstrip('/')}/claims/running" if shared else None):
         yield
 
 
 def discard(job: Job) -> None:
-    """Remove a stage, its journals included."""
+    """Remove a stage, its journals included, here and from the shared store."""
     shutil.rmtree(job.folder, ignore_errors=True)
+    if shared := remote():
+        shared.discard(job)

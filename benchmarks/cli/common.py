@@ -101,7 +101,7 @@ def part(text: str) -> tuple[int, int]:
     """(i, n), 0-based, of "I/N", 1-based. Raises UsageError."""
     number, _, of = text.partition("/")
     if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
-        raise UsageError(f"a part is given as I/N, from 1/N to N/N, such as 1/4; got {text!r}")
+        raise UsageError(f"a part or shard is given as I/N, from 1/N to N/N, such as 1/4; got {text!r}")
     return int(number) - 1, int(of)
 
 
@@ -157,9 +157,9 @@ def say_logs(names: tuple[str, ...]) -> None:
             log.info("logged: %s", look[name].format(folder(name)))
 
 
-def first_line(plan) -> str:
-    """Which protocol, why, and what it is."""
-    line = f"Protocol {plan.protocol.name}: {plan.why}. It is {plan.protocol.summary}"
+def first_line(plan, why: str | None = None) -> str:
+    """Which protocol, why (the plan's own reason, or another), and what it is."""
+    line = f"Protocol {plan.protocol.name}: {why or plan.why}. It is {plan.protocol.summary}"
     return fill(line + ("; its numbers never stand in for the paper's." if plan.protocol.name == "mini-v1" else "."))
 
 

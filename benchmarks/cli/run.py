@@ -104,6 +104,13 @@ def _part(plans: list, text: str, threads: int) -> int:
 
 def _one(p, path: Path, threads: int, force: bool, logs: tuple[str, ...]):
     from benchmarks import store
+
+    with store.alone_with(p.file_name):
+        return _alone(p, path, threads, force, logs)
+
+
+def _alone(p, path: Path, threads: int, force: bool, logs: tuple[str, ...]):
+    from benchmarks import store
     from benchmarks.errors import count
     from benchmarks.runner import cached, failure_path
     from benchmarks.tracking import tracked
