@@ -46,6 +46,7 @@ class Request:
     marks: tuple[str, ...] = ()  # reasons that keep the record off the boards
     strategy: str | None = None  # of the search, in the place of the protocol's: another version of the protocol
     decoding: Decoding = Decoding()
+    deterministic: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class Plan:
     jobs: dict[str, Job]
     marks: tuple[str, ...] = ()
     decoding: Decoding = Decoding()
+    deterministic: bool = False  # the same numbers to the bit each time, on one machine: see benchmarks.deterministic
 
     @property
     def method_name(self) -> str:
@@ -99,6 +101,7 @@ class Plan:
         altered = self.method != "base" and self.options.arithmetic != Options().arithmetic
         made_of += [self.options.arithmetic] if altered else []
         made_of += [self.decoding.altered] if self.decoding.altered else []
+        made_of += ["deterministic"] if self.deterministic else []
         short = hash_of(made_of)[:8]
         return f"{self.protocol.name}/{self.dataset.name}/{self.method_name}-{self.backbone.name}-seed{self.seed}-{short}.json"
 
@@ -115,6 +118,7 @@ class Plan:
             f"--precision {self.precision}" if self.precision != "float32" else "",
             self.options.flags,
             self.decoding.flags,
+            "--deterministic" if self.deterministic else "",
         ]
         return " ".join(p for p in parts if p)
 
@@ -191,7 +195,7 @@ def plan(request: Request, seed: int) -> Plan:
     resolved = Plan(
         task, dataset, backbone, method, swap, protocol, why, seed, request.limit, where, request.precision, request.options,
         train_ids, search_ids, test_ids, weights, data.identity(dataset), code.digest(), METHODS.origin(method), {}, _marks(request, backbone),
-        request.decoding,
+        request.decoding, request.deterministic,
     )  # fmt: skip
     resolved.jobs.update(_jobs(resolved))
     return resolved
@@ -246,6 +250,7 @@ def _jobs(p: Plan) -> dict[str, Job]:
     rules = {"prompt": p.protocol.prompt, "mask": p.protocol.mask, "size": p.protocol.image_size, **p.protocol.rules}
     rules |= {"metrics": list(p.task.metrics)}
     machine = {"device": p.device.split(":")[0], "precision": p.precision}
+    machine |= {"deterministic": True} if p.deterministic else {}  # nothing is read that was made without
     common = {"weights": p.weights, "data": p.data, "code": p.code, **machine}
     jobs: dict[str, Job] = {}
     if p.task.kind != SEGMENTATION:

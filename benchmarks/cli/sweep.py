@@ -106,6 +106,7 @@ def _plans(args) -> tuple[list, list[str]]:
                 args.precision,
                 common.options(args),
                 decoding=common.decoding(args),
+                deterministic=args.deterministic,
             )
             try:
                 first = plan(request, 0)
