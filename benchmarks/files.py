@@ -12,6 +12,9 @@ from pathlib import Path
 from benchmarks.errors import UsageError
 from chanswap.writing import naming, whole
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a full disk, a spent quota, a file longer than the system or a limit allows
+REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
+
 
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write beside the target, then rename over it: a reader sees the old file or the new one, never a part.
@@ -27,17 +30,17 @@ def said(error: OSError) -> str:
     """What went wrong with a file, in one line that ends with what to do."""
     what, file = error.strerror or " ".join(str(error).split()), error.filename
     kept = _inside_home(file)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        cure = f"delete what you can spare in {kept} or set CHANSWAP_HOME to a folder on another disk" if kept else ""
-        cure = cure or "make room there, or name another folder"
+    if error.errno in NO_ROOM:
+        cure = (
+            f"delete what you can spare in {kept}, or set CHANSWAP_HOME to a folder on another disk"
+            if kept
+            else "make room there"
+        )
         where = f"{file} is not written" if file else "a file is not written"
-        return f"the disk is full ({what}): {where}. What was finished is kept; {cure}, then run the same command again."
+        return f"no room ({what}): {where}. What was finished is kept; {cure}, then run the same command again."
     where = f" ({file})" if file else ""
-    cure = "set CHANSWAP_HOME to a folder that can be written" if kept and error.errno in _REFUSED else "mend that"
+    cure = "set CHANSWAP_HOME to a folder that can be written" if kept and error.errno in REFUSED else "mend that"
     return f"cannot read or write{where}: {what}. What was finished is kept; {cure}, then run it again."
-
-
-_REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def _inside_home(file: str | None) -> Path | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from benchmarks.catalog import BEST_OF_THREE, SWAP
 from benchmarks.deterministic import deterministic
 from benchmarks.environment import environment
 from benchmarks.errors import BenchmarkError, InvalidRecord, MissingData, UsageError
+from benchmarks.files import NO_ROOM, REFUSED
 from benchmarks.metrics.intervals import bootstrap, paired
 from benchmarks.metrics.names import METRICS
 from benchmarks.options import LEANER
@@ -78,7 +78,7 @@ def run(p: Plan, path: Path, threads: int, workbench: Callable[..., Workbench] |
     except MissingData:
         raise
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+        if error.errno in (*NO_ROOM, *REFUSED):
             raise  # no record can be written either
         return leave(status="failed", error=f"{type(error).__name__}: {error}".splitlines()[0])
     except Exception as error:

@@ -146,7 +146,7 @@ def score_one_by_one(scorer: Scorer, candidates: Iterable[Swap], images: Iterabl
 def _block(scorer: Scorer, candidates: Tensor, image: int, start: int, halve: bool, stop: Event | None = None) -> Tensor:
     """Scores of one block. Runs in a worker thread, and gives up between two batches once `stop` is set."""
     wanted = candidates[start : start + BLOCK].to(scorer.device)
-    batch, parts, position = min([scorer.batch, *scorer._fits]), [], 0
+    batch, parts, position = min([scorer.batch, *(scorer._fits if halve else ())]), [], 0
     with torch.inference_mode():
         while position < len(wanted) and not (stop and stop.is_set()):
             some = wanted[position : position + batch]
