@@ -31,6 +31,11 @@ class EncodedCache(Sequence):
     def ids(self) -> list[str]:
         return self._cache.ids
 
+    @property
+    def key(self) -> str:
+        """What they were made of, as the writer named it."""
+        return self._cache.about.get("key", "")
+
     def __len__(self) -> int:
         return len(self._cache)
 
@@ -44,8 +49,9 @@ class EncodedCache(Sequence):
         return _Sites(self)
 
     @classmethod
-    def write(cls, path: Path, features: Iterable[tuple[str, Parts]]) -> EncodedCache:
-        """Write (id, (site, rest)) items, one at a time in memory. Raises as `FeatureCache.write` does."""
+    def write(cls, path: Path, features: Iterable[tuple[str, Parts]], key: str = "") -> EncodedCache:
+        """Write (id, (site, rest)) items, one at a time in memory; `key` says of what they were made. Raises as
+        `FeatureCache.write` does."""
         shapes: list[list[int]] = []
 
         def flat() -> Iterator[tuple[str, Tensor]]:
@@ -53,7 +59,7 @@ class EncodedCache(Sequence):
                 shapes[:] = [list(part.shape) for part in (site, *rest)]
                 yield name, torch.cat([part.flatten() for part in (site, *rest)])
 
-        FeatureCache.write(path, flat(), shapes=shapes)  # written after the features, when the list is filled
+        FeatureCache.write(path, flat(), shapes=shapes, key=key)  # written after the features, when the list is filled
         return cls(path)
 
 

@@ -20,6 +20,7 @@ from benchmarks.errors import MissingData
 from benchmarks.files import write_atomically
 from benchmarks.headers import Redirects, asked_to_wait, continues, number, whole
 from benchmarks.progress import progress
+from chanswap.writing import naming
 
 log = logging.getLogger("benchmarks")
 
@@ -96,15 +97,15 @@ def download(url: str, target: Path, pin: Pin = Pin(), by_hand: str = "") -> Pat
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.part")
-    with open(part, "ab") as file:
+    with open(part, "ab", buffering=0) as file:  # what a full disk refuses is not tried again when it is closed
         _lock(file, part)
         try:
             _fill(url, part, file, pin, otherwise)
         finally:
             if part.stat().st_size == 0:
                 _forget(part)
-        file.flush()
-        os.fsync(file.fileno())
+        with naming(part):
+            os.fsync(file.fileno())
         if reason := faults(part, pin):
             _forget(part)
             raise MissingData(f"{url} gave other bytes: {reason}. They were deleted; run it again, or {otherwise}")
@@ -207,8 +208,7 @@ def _attempt(url: str, part: Path, file, pin: Pin, otherwise: str, shown) -> Non
         while piece := answer.read1(CHUNK):
             if have == 0 and _HTML.match(piece[:2048]):
                 raise MissingData(_page(url, otherwise))
-            file.write(piece)
-            file.flush()
+            _append(file, piece, part)
             have += len(piece)
             shown.to(_mb(have))
             if total is not None and have > total:
@@ -217,6 +217,13 @@ def _attempt(url: str, part: Path, file, pin: Pin, otherwise: str, shown) -> Non
         raise _Again(f"the connection ended after {have:,} of {total:,} bytes")
     if have == 0:
         raise _Again("the server gave no bytes")
+
+
+def _append(file, piece: bytes, part: Path) -> None:
+    """Write all of a piece. Raises OSError, which names the part; what is written of it stays, as after a connection that ended."""
+    with naming(part):
+        while piece:
+            piece = piece[file.write(piece) :]
 
 
 def _begin(part: Path, file) -> int:

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, fields
 
 from benchmarks.errors import UsageError
 
+LEANER = "try --micro-batch 1, --activation-checkpointing or --precision bfloat16"  # what takes less memory
+
 
 @dataclass(frozen=True)
 class Decoding:

@@ -51,6 +51,7 @@ class Request:
     strategy: str | None = None  # of the search, in the place of the protocol's: another version of the protocol
     decoding: Decoding = Decoding()
     elsewhere: bool = False  # on other machines than this one: the device is taken as it is named
+    deterministic: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ class Plan:
     jobs: dict[str, Job]
     marks: tuple[str, ...] = ()
     decoding: Decoding = Decoding()
+    deterministic: bool = False  # the same numbers to the bit each time, on one machine: see benchmarks.deterministic
 
     @property
     def method_name(self) -> str:
@@ -103,7 +105,7 @@ class Plan:
         kind = self.device.split(":")[0]
         made_of = self.protocol.hash, self.weights, self.data, kind
         origin = (self.origin.shown, self.origin.sha256) if self.origin else None
-        return file_name(self.spec, *made_of, self.options, self.decoding, origin)
+        return file_name(self.spec, *made_of, self.options, self.decoding, origin, self.deterministic)
 
     @property
     def command(self) -> str:
@@ -118,6 +120,7 @@ class Plan:
             f"--precision {self.precision}" if self.precision != "float32" else "",
             self.options.flags,
             self.decoding.flags,
+            "--deterministic" if self.deterministic else "",
         ]
         return " ".join(p for p in parts if p)
 
@@ -134,6 +137,7 @@ def file_name(
     options: Options,
     decoding: Decoding,
     origin: tuple[str, str] | None,
+    deterministic: bool,
 ) -> str:
     """A record's place below its tier's folder; `kind` of device is cpu, cuda or mps, `origin` place and sha256 of a method from
     outside."""
@@ -143,6 +147,7 @@ def file_name(
     made_of += [decoding.altered] if decoding.altered else []
     # Two files may name their methods alike, and one file changes: neither run replaces the other's record.
     made_of += [list(origin)] if origin else []
+    made_of += ["deterministic"] if deterministic else []
     short = hash_of(made_of)[:8]
     return f"{spec.protocol}/{spec.dataset}/{spec.method}-{spec.backbone}-seed{spec.seed}-{short}.json"
 
@@ -219,7 +224,7 @@ def plan(request: Request, seed: int) -> Plan:
     resolved = Plan(
         task, dataset, backbone, method, swap, protocol, why, seed, request.limit, where, request.precision, request.options,
         train_ids, search_ids, test_ids, weights, identity, code.digest(), METHODS.origin(method), {}, _marks(request, backbone),
-        request.decoding,
+        request.decoding, request.deterministic,
     )  # fmt: skip
     resolved.jobs.update(_jobs(resolved))
     return resolved
@@ -298,6 +303,7 @@ def _jobs(p: Plan) -> dict[str, Job]:
     rules = {"prompt": p.protocol.prompt, "mask": p.protocol.mask, "size": p.protocol.image_size, **p.protocol.rules}
     rules |= {"metrics": list(p.task.metrics)}
     machine = {"device": p.device.split(":")[0], "precision": p.precision}
+    machine |= {"deterministic": True} if p.deterministic else {}  # nothing is read that was made without
     common = {"weights": p.weights, "data": p.data, "code": p.code, **machine}
     jobs: dict[str, Job] = {}
     if p.task.kind != SEGMENTATION:

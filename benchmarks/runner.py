@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -11,10 +10,13 @@ from typing import TYPE_CHECKING
 
 from benchmarks import backbones, records, store
 from benchmarks.catalog import BEST_OF_THREE, SWAP
+from benchmarks.deterministic import deterministic
 from benchmarks.environment import environment
 from benchmarks.errors import BenchmarkError, InvalidRecord, MissingData, UsageError
+from benchmarks.files import NO_ROOM, REFUSED
 from benchmarks.metrics.intervals import bootstrap, paired
 from benchmarks.metrics.names import METRICS
+from benchmarks.options import LEANER
 from benchmarks.plan import Plan
 from benchmarks.protocols import SHARED
 from benchmarks.records import Comparison, Evaluation, MethodOrigin, Metric, Record, Trainable, Training, hash_of
@@ -90,16 +92,20 @@ def run(p: Plan, path: Path, threads: int, workbench: Callable[..., Workbench] |
         return record
 
     try:
-        parts = _work(p, threads, workbench)
+        with deterministic(p.deterministic):
+            parts = _work(p, threads, workbench)
     except MissingData:
         raise
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+        if error.errno in (*NO_ROOM, *REFUSED):
             raise  # no record can be written either
         return leave(status="failed", error=f"{type(error).__name__}: {error}".splitlines()[0])
     except Exception as error:
+        full = type(error).__name__ == "OutOfMemoryError"  # torch's, which is not imported for its name
         text = str(error) if isinstance(error, BenchmarkError) else f"{type(error).__name__}: {error}"
-        if not isinstance(error, BenchmarkError):  # the caller says the error in a line
+        if full:
+            text = f"the GPU's memory ran out ({str(error).partition('. ')[0]}); {LEANER}, or end what else runs on it"
+        elif not isinstance(error, BenchmarkError):  # the caller says the error in a line
             log.error("the run failed", exc_info=error)
         return leave(status="failed", error=text.splitlines()[0] if text else "unknown")
     return leave(status="done", **parts)
@@ -123,7 +129,8 @@ def search_part(p: Plan, part: tuple[int, int], threads: int) -> None:
     if not p.swap or p.protocol.strategy not in SHARED:
         why = f"strategy {p.protocol.strategy} is short, and its next step depends on the last" if p.swap else "it has no search"
         raise UsageError(f"the search of {p.method_name} cannot be split: {why}; leave --part out")
-    _prepared(p, threads, None)[0].search_part(part)
+    with deterministic(p.deterministic):
+        _prepared(p, threads, None)[0].search_part(part)
 
 
 def prepare(p: Plan, threads: int) -> None:

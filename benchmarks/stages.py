@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -20,8 +21,10 @@ from benchmarks.device import synchronise
 from benchmarks.encoded_cache import EncodedCache
 from benchmarks.errors import MissingData, RunFailed, some
 from benchmarks.files import write_atomically
+from benchmarks.memory import halving
 from benchmarks.methods import Attachment, freeze, trainable
 from benchmarks.metrics.names import finish
+from benchmarks.options import LEANER
 from benchmarks.parallel import each
 from benchmarks.plan import Plan
 from benchmarks.progress import progress, progress_by_stage
@@ -29,8 +32,10 @@ from benchmarks.records import ScreenedPair, Search, Stage
 from benchmarks.train import train
 from benchmarks.train_state import TrainState
 from chanswap import CacheError, Scorer, Screen, Swap, fastest_batch, random_swap, search, search_part
+from chanswap.batching import SIZES
 from chanswap.scoring import BLOCK
 from chanswap.screening import every_pair
+from chanswap.writing import clear
 
 log = logging.getLogger("benchmarks")
 TEST_BATCH = 8  # images that are evaluated together
@@ -38,6 +43,7 @@ TEST_PIXELS = 3 * 1024 * 1024  # numbers that go through the encoder together: o
 REMEMBERED = 2**30  # bytes of test features held between the evaluations of one run; a larger test set is encoded again
 REMEMBERED_PAIRS = 2**20  # of a screening, 24 MB: more than any backbone here has
 SCREEN = "screen.safetensors"  # pairs (P, 2) and gains (P,) of a search
+T = TypeVar("T")
 Scores = dict[str, dict[str, list[float]]]  # by variant, then by metric: one an image
 
 
@@ -52,6 +58,7 @@ class Workbench:
     _encoded: dict[tuple[str, int], Encoded] = field(default_factory=dict)
     _models: dict[str, tuple[Model, Attachment]] = field(default_factory=dict)
     _seen: set[bytes] | None = None
+    _most: dict[str, int] = field(default_factory=dict)  # the largest batches that a GPU's memory held, where it ran out
 
     def model(self, method: str) -> tuple[Model, Attachment]:
         """The backbone with a method attached, frozen but for what the method trains; built once."""
@@ -104,7 +111,7 @@ class Workbench:
         return self.stage("head", self.plan.jobs["head"], self._head, ("head.safetensors",))
 
     def _head(self) -> dict:
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         p, job = self.plan, self.plan.jobs["head"]
         network = self.build()
@@ -113,9 +120,10 @@ class Workbench:
         model, samples = self._as_model(network), data.load(p.dataset, "train", p.train_ids)
         job.folder.mkdir(parents=True, exist_ok=True)
         path = job.folder / "head.features"
-        features = self._embed(model, samples, path, p.train_ids)
+        features = self._embed(model, samples, path, p.train_ids, job.key)
         state = heads.fit(model, features.sites, samples, p.protocol)
-        save_file({name: part.detach().cpu().contiguous() for name, part in state.items()}, job.folder / "head.safetensors")
+        tensors = {name: part.detach().cpu().contiguous() for name, part in state.items()}
+        write_atomically(job.folder / "head.safetensors", save(tensors))
         features = None  # some systems remove no file that is mapped
         path.unlink(missing_ok=True)
         return {"images": len(samples)}
@@ -127,6 +135,7 @@ class Workbench:
                 self._note(name, found.cost, cached=True)
                 return found
             data.prepare(self.plan.dataset, "test" if job.stage == "evaluate" else "train")  # before the clock runs
+            clear(job.folder)  # what a killed call was writing
             with measured(self.plan.device) as cost:
                 result = work()
             spent = {
@@ -150,7 +159,7 @@ class Workbench:
         return kept
 
     def _train(self, job: store.Job) -> dict:
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         p = self.plan
         self._models.pop(p.method, None)  # never go on from weights that were trained already
@@ -162,15 +171,20 @@ class Workbench:
         state, features, options = _state(job), None, p.options
         before = state.seconds()
         if not METHODS.get(p.method).trains_encoder:
-            features = self.embedded(model, samples, job.folder / "train.features", p.train_ids)
+            features = self.embedded(model, samples, job.folder / "train.features", p.train_ids, job.key)
             options = replace(options, activation_checkpointing=False)  # the encoder is not run
+        sizes = [options.micro_batch]
         with progress(f"train {p.method}", p.protocol.training.epochs * len(samples), "images") as bar:
-            losses = train(model, samples, p.protocol.training, p.seed, features, bar.step, self.workers, options, state)
+            losses = train(
+                model, samples, p.protocol.training, p.seed, features, bar.step, self.workers, options, state,
+                sizes.append, p.deterministic,
+            )  # fmt: skip
+        options = replace(options, micro_batch=min(sizes))  # where memory ran out, the smallest that a step was made of
         named = dict(model.network.named_parameters())
         if lost := [n for n in attachment.names if not named[n].isfinite().all()]:  # the last step's; a loss before it was finite
             raise RunFailed(f"training {p.method} ended with NaN or infinity in {some(lost)}; lower the learning rate")
         artefact = job.folder / "weights.safetensors"
-        save_file({n: named[n].detach().cpu().contiguous() for n in attachment.names}, artefact)
+        write_atomically(artefact, save({n: named[n].detach().cpu().contiguous() for n in attachment.names}))
         features = None  # some systems remove no file that is mapped
         (job.folder / "train.features").unlink(missing_ok=True)
         own, besides = trainable(model.network, attachment)
@@ -180,22 +194,28 @@ class Workbench:
             "training": {**asdict(options), "losses": losses, "artefact_bytes": artefact.stat().st_size},
         }
 
-    def embedded(self, model: Model, samples: Sequence, path: Path, names: list[str]) -> EncodedCache:
-        """Encoder features of some images in a file of a stage at work. A stage that was killed reads its own."""
+    def embedded(self, model: Model, samples: Sequence, path: Path, names: list[str], key: str) -> EncodedCache:
+        """Encoder features of some images in a file of a stage at work; `key` says of what weights and images they are. A stage that
+        was killed reads its own."""
         try:
             found = EncodedCache(path)
-            if found.ids == names:
+            if found.ids == names and found.key == key:
                 return found
-        except (FileNotFoundError, CacheError):
+            log.warning("%s is of other images or weights; embedding again", path)
+        except FileNotFoundError:
             pass
-        return self._embed(model, samples, path, names)
+        except CacheError as error:
+            log.warning("%s; embedding again", error)
+        return self._embed(model, samples, path, names, key)
 
     @property
     def workers(self) -> int:
         """Images that are worked on at once: one a thread on the CPU, one on any other device."""
         return self.threads if self.plan.device == "cpu" else 1
 
-    def _embed(self, model: Model, samples: Sequence, path: Path, names: list[str]) -> EncodedCache:
+    def _embed(self, model: Model, samples: Sequence, path: Path, names: list[str], key: str = "") -> EncodedCache:
+        """Features of samples in a file, one image at a time; `key` says of what weights and images they are."""
+
         def encode(k: int) -> tuple[Tensor, tuple[Tensor, ...]]:
             with torch.inference_mode():
                 return self.encode(model, [model.pixels(samples[k].image)]).of(0)
@@ -206,7 +226,7 @@ class Workbench:
                 bar.step()
 
         with progress("embed", len(names), "images") as bar:
-            return EncodedCache.write(path, features())
+            return EncodedCache.write(path, features(), key)
 
     def features(self) -> tuple[EncodedCache, Sequence]:
         """The encoder's features of the search images, computed once and kept."""
@@ -215,7 +235,7 @@ class Workbench:
         path = job.folder / "search.features"
 
         def work() -> dict:
-            self._embed(self.adapted(), samples, path, p.search_ids)
+            self._embed(self.adapted(), samples, path, p.search_ids, job.key)
             return {"images": len(samples)}
 
         self.stage("embed", job, work, (path.name,))
@@ -276,9 +296,9 @@ class Workbench:
         items = [model.item(sample, cache[k][1]) for k, sample in enumerate(samples)]
         scorer = model.scorer(cache.sites, items, self.workers)
         # On a CPU the model's own batch is the best that was measured, and results repeat to the digit.
-        if self.plan.device != "cpu":
+        if self.plan.device != "cpu" and not self.plan.deterministic:
             scorer = replace(scorer, batch=self._batch(scorer))
-        return scorer, model.objective
+        return replace(scorer, halves=not self.plan.deterministic), model.objective
 
     def _batch(self, scorer: Scorer) -> int:
         """How many versions the search scores at a time: found once, and kept beside its journal for whoever goes on with it."""
@@ -286,9 +306,11 @@ class Workbench:
         try:
             return max(1, int(path.read_text()))
         except (FileNotFoundError, ValueError):
-            size = fastest_batch(
-                scorer, every_pair(scorer.channels)[: 2 * BLOCK, None], wait=lambda: synchronise(self.plan.device)
-            )
+            some = every_pair(scorer.channels)[: 2 * BLOCK, None]
+            try:
+                size = fastest_batch(scorer, some, wait=lambda: synchronise(self.plan.device))
+            except torch.OutOfMemoryError:  # not even the smallest that is tried fits; the scorer halves it on
+                size = SIZES[0] // 2
             write_atomically(path, f"{size}\n")
             return size
 
@@ -361,9 +383,25 @@ class Workbench:
         }
 
     def encode(self, model: Model, pixels: list[Tensor]) -> Encoded:
-        """The encoder on images of one batch, smaller ones where they are large: a batch of eight at 1024 takes gigabytes."""
-        size = max(1, min(len(pixels), TEST_PIXELS // pixels[0].numel()))
-        return Encoded.joined([model.encode(torch.stack(pixels[k : k + size])) for k in range(0, len(pixels), size)])
+        """The encoder on images of one batch, smaller ones where they are large (a batch of eight at 1024 takes gigabytes) or where
+        memory runs out."""
+        size = max(1, min(len(pixels), self._most.get("encoder", len(pixels)), TEST_PIXELS // pixels[0].numel()))
+        parts = self._fitting(
+            "encoder",
+            lambda some: [model.encode(torch.stack(pixels[k : k + some])) for k in range(0, len(pixels), some)],
+            size,
+            "images in the encoder",
+        )
+        return Encoded.joined(parts)
+
+    def _fitting(self, name: str, work: Callable[[int], T], size: int, what: str) -> T:
+        """`work` of the largest batch that a GPU's memory holds, `size` or less, see `halving`; what does not fit once is not tried
+        again."""
+        made, fits = halving(work, size, what, f"{LEANER}, or end what else runs on the GPU", self.plan.deterministic)
+        if fits < size:
+            self._most[name] = fits
+            self._encoded.clear()  # kept to save time, where there is room
+        return made
 
     def _same(self, name: str) -> None:
         """A test image whose pixels also stand in the training split: a fault of a folder that the user can mend; official
@@ -397,17 +435,28 @@ class Workbench:
             chosen, *drawn = (swap(site, axis=0) for _, swap in swaps)
             found = {f"{method}{SWAP}": model.measures(chosen[None], item)}
             if drawn:
-                random = model.measures(torch.stack(drawn), item, all_metrics=False)
+                random = self._measured(model, torch.stack(drawn), item)
                 mean = {metric: values.double().mean(0, keepdim=True) for metric, values in random.items()}
                 found[f"{method}+random-swap"] = mean
         return {variant: {metric: v[0].double().cpu() for metric, v in values.items()} for variant, values in found.items()}
 
+    def _measured(self, model: Model, versions: Tensor, item) -> dict[str, Tensor]:
+        """The first metrics of versions (B, C, ...) of one image, in smaller batches where memory runs out."""
+        size = min(len(versions), self._most.get("decoder", len(versions)))
+        parts = self._fitting(
+            "decoder",
+            lambda some: [model.measures(part, item, all_metrics=False) for part in versions.split(some)],
+            size,
+            "versions of an image's features",
+        )
+        return {metric: torch.cat([part[metric] for part in parts]) for metric in parts[0]}
+
 
 def _save_screen(screen: Screen | None, path: Path) -> None:
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     pairs, gains = (screen.pairs, screen.gains) if screen else (torch.empty(0, 2, dtype=torch.long), torch.empty(0).double())
-    save_file({"pairs": pairs.contiguous(), "gains": gains.contiguous()}, path)
+    write_atomically(path, save({"pairs": pairs.contiguous(), "gains": gains.contiguous()}))
 
 
 def _state(job: store.Job) -> TrainState:

@@ -35,7 +35,7 @@ def measure(bench: Workbench, job: Job) -> dict:
     tested = data.load(p.dataset, "test", p.test_ids)
     path, journals = job.folder / "test.features", []
     job.folder.mkdir(parents=True, exist_ok=True)
-    features = bench.embedded(model, tested, path, p.test_ids)
+    features = bench.embedded(model, tested, path, p.test_ids, job.key)
     test = model.scorer(features.sites, [model.item(s, features[k][1]) for k, s in enumerate(tested)], bench.workers)
     with progress_by_stage("study", "passes") as show:
 

@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,8 +16,8 @@ from torch.utils.data import DataLoader
 
 from benchmarks.backbones.model import Encoded, Model
 from benchmarks.errors import RunFailed
-from benchmarks.memory import checkpointed
-from benchmarks.options import Options
+from benchmarks.memory import checkpointed, halving
+from benchmarks.options import LEANER, Options
 from benchmarks.parallel import each
 from benchmarks.protocols import Training
 from benchmarks.train_state import TrainState
@@ -98,6 +99,8 @@ def train(
     workers: int = 1,
     options: Options = AS_USUAL,
     state: TrainState | None = None,
+    halved: Callable[[int], None] = lambda micro_batch: None,
+    fixed: bool = False,
 ) -> list[float]:
     """Train whatever asks for a gradient. Returns the mean loss of each epoch.
 
@@ -105,7 +108,9 @@ def train(
     alone, and a batch is always cut into the same micro-batches, so the result does not depend on `workers` or on
     `options.loaders`. The model stays in eval mode throughout. With a `state`, every epoch but the last is kept there, and a
     call after a kill goes on from it to the same weights; `step` is told of the epochs that are done already.
-    Raises RunFailed where the loss is not finite, saying where.
+    Where a GPU's memory runs out the step is done again in micro-batches of half the size, with the gradients of the same batch up to
+    rounding, and so are those that follow; `halved` hears of each size. Raises RunFailed where the loss is not finite, saying where,
+    and where memory does not do for a single image, or for the micro-batch as it is where that is `fixed`.
     """
     parameters = {name: p for name, p in model.network.named_parameters() if p.requires_grad}
     optimiser = torch.optim.Adam(parameters.values(), lr=training.learning_rate, weight_decay=training.weight_decay)
@@ -126,7 +131,29 @@ def train(
         loss = model.loss(encoded, tuple(torch.cat(parts) for parts in zip(*(examples.of(k, sample) for k, sample in share))))
         return loss.detach(), torch.autograd.grad(loss, tuple(parameters.values()), allow_unused=True)
 
+    def summed(batch: list[Numbered], micro_batch: int, epoch: int) -> float:
+        """The batch's gradients, in the parameters, from micro-batches; returns the sum of its losses."""
+        optimiser.zero_grad(set_to_none=True)
+        total = 0.0
+        shares = [batch[k : k + micro_batch] for k in range(0, len(batch), micro_batch)]
+        for share, (loss, parts) in zip(shares, each(gradients, shares, workers)):
+            if what := _not_finite(loss, parts, parameters):
+                names = ", ".join(samples[k].id for k, _ in share)
+                cure = "look at these images and at what the method adds"
+                cure = "try --precision float32" if model.precision != "float32" else cure
+                raise RunFailed(f"{what} in epoch {epoch + 1} on {names}; {cure}")
+            total += float(loss) * len(share)
+            for parameter, part in zip(parameters.values(), parts):
+                if part is not None:  # three of the four mask tokens take no part in the single mask
+                    part = part * (len(share) / len(batch))
+                    parameter.grad = part if parameter.grad is None else parameter.grad + part
+        return total
+
     turns = orders(seed, len(samples), training.epochs)
+    micro = min(options.micro_batch, training.batch)
+    if losses and (before := state.micro_batch()) and before < micro:  # the rest as it was begun, and the record says so
+        micro = before
+        halved(micro)
     lean = checkpointed(model.network) if options.activation_checkpointing and features is None else nullcontext()
     with lean:
         for epoch in range(len(losses), training.epochs):
@@ -134,22 +161,15 @@ def train(
             batches = [turn[k : k + training.batch] for k in range(0, len(turn), training.batch)]
             known = examples.known if features is not None else ()
             for batch in loaded(samples, batches, options.loaders, known):
-                shares = [batch[k : k + options.micro_batch] for k in range(0, len(batch), options.micro_batch)]
-                optimiser.zero_grad(set_to_none=True)
-                for share, (loss, parts) in zip(shares, each(gradients, shares, workers)):
-                    if what := _not_finite(loss, parts, parameters):
-                        names = ", ".join(samples[k].id for k, _ in share)
-                        cure = "look at these images and at what the method adds"
-                        cure = "try --precision float32" if model.precision != "float32" else cure
-                        raise RunFailed(f"{what} in epoch {epoch + 1} on {names}; {cure}")
-                    total += float(loss) * len(share)
-                    for parameter, part in zip(parameters.values(), parts):
-                        if part is not None:  # three of the four mask tokens take no part in the single mask
-                            part = part * (len(share) / len(batch))
-                            parameter.grad = part if parameter.grad is None else parameter.grad + part
+                step_of = partial(summed, batch, epoch=epoch)
+                loss, fits = halving(step_of, micro, "micro-batches of training", LEANER, fixed)
+                if fits < micro:
+                    micro = fits
+                    halved(micro)
+                total += loss
                 optimiser.step()
                 step(len(batch))
             losses.append(total / len(samples))
             if state and epoch + 1 < training.epochs:
-                state.save(parameters, optimiser, losses, time.perf_counter() - begun)
+                state.save(parameters, optimiser, losses, time.perf_counter() - begun, micro)
     return losses

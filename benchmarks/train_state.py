@@ -26,9 +26,15 @@ class TrainState:
     key: str
 
     def save(
-        self, parameters: dict[str, nn.Parameter], optimiser: torch.optim.Optimizer, losses: list[float], seconds: float = 0.0
+        self,
+        parameters: dict[str, nn.Parameter],
+        optimiser: torch.optim.Optimizer,
+        losses: list[float],
+        seconds: float = 0.0,
+        micro_batch: int | None = None,
     ) -> None:
-        """Weights, the optimiser's moments, the epochs' losses and seconds so far, whole or not at all. Raises OSError."""
+        """Weights, the optimiser's moments, the epochs' losses and seconds so far, and the smallest micro-batch, whole or not at
+        all. Raises OSError."""
         from safetensors.torch import save
 
         tensors: dict[str, Tensor] = {}
@@ -38,19 +44,28 @@ class TrainState:
                 tensors[f"{moment} {name}"] = value
         tensors = {name: tensor.cpu().contiguous().clone() for name, tensor in tensors.items()}
         about = {"key": self.key, "losses": json.dumps(losses), "seconds": str(seconds)}
+        about |= {"micro_batch": str(micro_batch)} if micro_batch else {}
         write_atomically(self.path, save(tensors, {**about, "check": _check(about, tensors)}))
 
     def seconds(self) -> float:
         """What the epochs took that are kept here; 0 where there is nothing to go on from."""
+        return float(self._noted("seconds", 0.0))
+
+    def micro_batch(self) -> int | None:
+        """The smallest micro-batch of the epochs that are kept here, where it is known."""
+        size = int(self._noted("micro_batch", 0))
+        return size if size > 0 else None
+
+    def _noted(self, name: str, otherwise: float) -> float:
         from safetensors import SafetensorError, safe_open
 
         try:
             with safe_open(self.path, framework="pt") as file:
                 about = file.metadata() or {}
-            seconds = float(about["seconds"]) if about.get("key") == self.key else 0.0
-            return seconds if 0 <= seconds < math.inf else 0.0
+            value = float(about[name]) if about.get("key") == self.key else otherwise
+            return value if 0 <= value < math.inf else otherwise
         except (SafetensorError, OSError, ValueError, KeyError):
-            return 0.0
+            return otherwise
 
     def load(self, parameters: dict[str, nn.Parameter], optimiser: torch.optim.Optimizer) -> list[float]:
         """Put everything back and return the losses of the epochs that are done: [] where there is nothing to go on from."""
@@ -60,6 +75,7 @@ class TrainState:
             with safe_open(self.path, framework="pt") as file:
                 about = file.metadata() or {}
                 if about.get("key") != self.key:
+                    log.warning("%s is of another training; this one starts anew", self.path)
                     return []
                 losses = json.loads(about["losses"])
                 # Copies: what is read is a view of the file, which the next epoch replaces.

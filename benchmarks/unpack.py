@@ -18,6 +18,7 @@ from benchmarks.errors import MissingData
 from benchmarks.files import DISK_ERRORS
 from benchmarks.plain import UNPRINTABLE
 from benchmarks.progress import progress
+from chanswap.writing import naming
 
 CHUNK = 1 << 20  # bytes copied at once
 RATIO, ALLOWANCE = (
@@ -178,7 +179,7 @@ def _folder(archive: Path, folder: Path, name: str) -> None:
 def _copy(archive: Path, source: IO[bytes], target: Path, name: str, size: int) -> int:
     """Write one member, never more than its stated size. Returns the bytes written."""
     done = 0
-    with open(target, "xb") as file:
+    with naming(target), open(target, "xb") as file:
         while piece := source.read(CHUNK):
             done += len(piece)
             if done > size:

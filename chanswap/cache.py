@@ -6,13 +6,18 @@ import json
 import math
 import mmap
 import os
+import shutil
 import struct
+import tempfile
 import zlib
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from chanswap.writing import naming, whole
 
 _MAGIC = b"chanswap-features-2\n"
 _HEADER = struct.Struct("<II")  # length and crc32 of the JSON that follows: ids, shape, dtype, checks of the features
@@ -72,27 +77,29 @@ class FeatureCache(Sequence):
     def write(cls, path: str | Path, features: Iterable[tuple[str, Tensor]], **about) -> FeatureCache:
         """Write (id, tensor (C, ...)) items, one at a time in memory, and open the file. It appears whole or not at all.
 
-        Raises ValueError if the tensors differ in shape or dtype or are not floats of at most 32 bits, OSError if the disk is full.
+        Raises ValueError if the tensors differ in shape or dtype or are not floats of at most 32 bits, OSError, which
+        names the file, if the disk is full.
         """
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        body, unfinished = path.with_name(f".{path.name}.{os.getpid()}.body"), path.with_name(f".{path.name}.{os.getpid()}.part")
         ids, checks, first = [], [], None
+        with naming(path, always=True):
+            body = tempfile.TemporaryFile(dir=path.parent)  # without a name, where the system can: a kill leaves nothing
         try:
-            with open(body, "wb") as file:
-                for name, tensor in features:
-                    tensor = tensor.detach().cpu().contiguous()
-                    first = tensor if first is None else first
-                    if tensor.dtype not in _DTYPES.values():
-                        raise ValueError(f"features of {name} are {tensor.dtype}; a cache keeps {', '.join(_DTYPES)}")
-                    if tensor.shape != first.shape or tensor.dtype != first.dtype:
-                        raise ValueError(
-                            f"features of {name} are {tuple(tensor.shape)} {tensor.dtype}, the first were {tuple(first.shape)} {first.dtype}"
-                        )
-                    data = tensor.view(torch.uint8).numpy().tobytes()
-                    file.write(data)
-                    ids.append(name)
-                    checks.append(zlib.crc32(data))
+            for name, tensor in features:
+                tensor = tensor.detach().cpu().contiguous()
+                first = tensor if first is None else first
+                if tensor.dtype not in _DTYPES.values():
+                    raise ValueError(f"features of {name} are {tensor.dtype}; a cache keeps {', '.join(_DTYPES)}")
+                if tensor.shape != first.shape or tensor.dtype != first.dtype:
+                    raise ValueError(
+                        f"features of {name} are {tuple(tensor.shape)} {tensor.dtype}, the first were {tuple(first.shape)} {first.dtype}"
+                    )
+                data = tensor.view(torch.uint8).numpy().tobytes()
+                with naming(path):
+                    body.write(data)
+                ids.append(name)
+                checks.append(zlib.crc32(data))
             if first is None:
                 raise ValueError("no features to write")
             dtype = str(first.dtype).removeprefix("torch.")
@@ -100,16 +107,13 @@ class FeatureCache(Sequence):
                 {"ids": ids, "shape": list(first.shape), "dtype": dtype, "crc32": checks, "about": about}
             ).encode()
             header += b" " * (-(len(_MAGIC) + _HEADER.size + len(header)) % 64)  # the data starts on a cache line
-            with open(unfinished, "wb") as file, open(body, "rb") as source:
+            with whole(path) as file:
+                body.seek(0)
                 file.write(_MAGIC + _HEADER.pack(len(header), zlib.crc32(header)) + header)
-                while chunk := source.read(1 << 24):
-                    file.write(chunk)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(unfinished, path)
+                shutil.copyfileobj(body, file, 1 << 24)
         finally:
-            body.unlink(missing_ok=True)
-            unfinished.unlink(missing_ok=True)
+            with suppress(OSError):  # a full disk, which is said already
+                body.close()
         return cls(path)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from threading import Event
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from chanswap.journal import Journal
 from chanswap.swap import Swap
 
+log = logging.getLogger(__name__)
 BLOCK = 1024  # candidates in one unit of work: what a kill can lose, about a second on a small model
 Progress = Callable[[int, int], None]  # passes done, passes in all
 
@@ -24,7 +26,7 @@ class Scorer:
 
     features: one tensor (C, ...) an image (a list, or a `FeatureCache`). evaluate(x, image) takes B versions of the features
     of image number `image`, (B, C, ...), and returns B scores, higher is better. `batch` is the largest B; it is halved for
-    as long as memory runs out. `workers` > 1 scores blocks in that many threads, each with one intra-op thread: no barrier
+    as long as memory runs out, which is logged, unless `halves` is False: then torch.OutOfMemoryError is raised. `workers` > 1 scores blocks in that many threads, each with one intra-op thread: no barrier
     between cores, so a busy neighbour costs its own share and no more. What evaluates must then be safe to call from threads.
     evaluate_pairs(pairs, image), where it is given, does all scoring in bulk instead of `evaluate`, for models that have a shorter
     way than to be run on B versions: it takes candidates (B, K, 2) on `device`, pairs (redundant, effective) filled up with -1,
@@ -40,6 +42,10 @@ class Scorer:
     device: torch.device | str = "cpu"
     evaluate_pairs: Callable[[Tensor, int], Tensor] | None = None
     smooth: Callable[[Tensor, int], Tensor] | None = None
+    halves: bool = True
+    _fits: list[int] = field(
+        default_factory=list, init=False, repr=False, compare=False
+    )  # batches that memory held, where it ran out
 
     def __post_init__(self):
         if self.batch < 1 or self.workers < 1 or not len(self.features):
@@ -140,16 +146,18 @@ def score_one_by_one(scorer: Scorer, candidates: Iterable[Swap], images: Iterabl
 def _block(scorer: Scorer, candidates: Tensor, image: int, start: int, halve: bool, stop: Event | None = None) -> Tensor:
     """Scores of one block. Runs in a worker thread, and gives up between two batches once `stop` is set."""
     wanted = candidates[start : start + BLOCK].to(scorer.device)
-    batch, parts, position = scorer.batch, [], 0
+    batch, parts, position = min([scorer.batch, *(scorer._fits if halve else ())]), [], 0
     with torch.inference_mode():
         while position < len(wanted) and not (stop and stop.is_set()):
             some = wanted[position : position + batch]
             try:
                 scores = scorer.evaluate_pairs(some, image) if scorer.evaluate_pairs else _materialised(scorer, some, image)
             except torch.OutOfMemoryError:
-                if batch == 1 or not halve:
+                if batch == 1 or not (halve and scorer.halves):
                     raise
                 batch = batch // 2
+                scorer._fits.append(batch)
+                log.warning("memory ran out in scoring; it goes on with batches of %d", batch)
                 continue
             if scores.shape != (len(some),):
                 raise ValueError(

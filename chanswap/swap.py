@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from chanswap.writing import whole
+
 FORMAT = "chanswap/swap"
 VERSION = 1
 
@@ -130,8 +132,9 @@ class Swap:
         return cls(value["pairs"], channels=value["channels"])
 
     def save(self, path: str | Path, **about) -> None:
-        """Write `to_json` to a file. Raises OSError."""
-        Path(path).write_text(self.to_json(**about))
+        """Write `to_json` to a file, whole or not at all. Raises OSError, and an earlier file is then as it was."""
+        with whole(path) as file:
+            file.write(self.to_json(**about).encode())
 
     @classmethod
     def load(cls, path: str | Path) -> Swap:

@@ -92,10 +92,9 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.close()
         return 0
     except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        return _say(
-            f"cannot read or write{where}: {error.strerror or error}. What was finished is kept; mend that, then run it again.", 1
-        )
+        from benchmarks.files import said
+
+        return _say(said(error), 1)
 
 
 def _say(text: str, code: int) -> int:

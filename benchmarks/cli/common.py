@@ -32,6 +32,11 @@ def add_flags(p) -> None:
         help="score by the library's own decoder on features replaced in full: slow, for checks",
     )
     p.add_argument("--compile", action="store_true", help="compile the search's decoder (torch.compile; CUDA graphs on a GPU)")
+    p.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="the same numbers to the bit each time on one machine: on a GPU slower, with batches of fixed size",
+    )
     p.add_argument("--threads", type=int, help="default: the cores that nobody else keeps busy")
     p.add_argument(
         "--log",
@@ -55,9 +60,12 @@ def add_flags(p) -> None:
 def prepare(args) -> None:
     """Before anything imports torch. Raises UsageError for flags that do not go together, and for a home that cannot be used."""
     from benchmarks import threads
+    from benchmarks.deterministic import before_torch
     from benchmarks.files import make_home
 
     threads.wait_passively()
+    if args.deterministic:
+        before_torch()
     if args.offline:
         os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TRANSFORMERS_OFFLINE="1")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -79,6 +87,7 @@ def options(args):
 def folders(args, plans: list) -> tuple[Path, Path, Path]:
     """(results, the tier's folder in it, leaderboard). Raises UsageError where --verified is not to be had."""
     from benchmarks.environment import changes, project_root
+    from benchmarks.files import try_to_write
 
     results = args.results or project_root() / "results"
     if args.verified and args.limit is not None:
@@ -88,6 +97,8 @@ def folders(args, plans: list) -> tuple[Path, Path, Path]:
     if args.verified and changes() != "":
         raise UsageError("--verified wants a clean git checkout; commit your changes first")
     tier = results / ("verified" if args.verified else "community")
+    if not args.dry_run:  # now, and not when the work is done
+        try_to_write(tier, "name a folder for the records with --results")
     return results, tier, args.leaderboard or results.parent / "leaderboard"
 
 

@@ -72,7 +72,16 @@ def call(args) -> int:
     from benchmarks.data.look import export, sheet
 
     if args.action == "sheet":
-        sheet(dataset, args.split, args.count).save(args.out)
+        from PIL import Image
+
+        from chanswap.writing import whole
+
+        kind = Image.registered_extensions().get(args.out.suffix.lower())
+        if kind is None:
+            raise UsageError(f"{args.out} names no kind of picture; end it in .png or .jpg")
+        picture = sheet(dataset, args.split, args.count)
+        with whole(args.out) as file:
+            picture.save(file, kind)
     else:
         export(dataset).save_to_disk(str(args.out))
     print(args.out)

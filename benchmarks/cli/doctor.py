@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 def register(commands) -> None:
     p = commands.add_parser("doctor", help="what works on this machine, and what mends the rest")
+    p.add_argument(
+        "--report",
+        action="store_true",
+        help="print what a bug report needs instead: versions, device, settings, what is prepared, the last failed runs; without your "
+        "name, your machine's or your folders",
+    )
+    p.add_argument("--results", type=Path, help="with --report: results folder with the failed runs (default: the checkout's)")
     p.set_defaults(call=call)
 
 
 def call(args) -> int:
+    if args.report:
+        from benchmarks.environment import project_root
+        from benchmarks.report import report
+
+        print(report(args.results or project_root() / "results"))
+        return 0
     import platform
 
     from benchmarks import threads

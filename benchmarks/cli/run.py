@@ -61,6 +61,7 @@ def call(args) -> int:
     request = Request(
         args.task, args.method, args.protocol, args.dataset, args.backbone, args.limit, args.device, args.precision,
         common.options(args), strategy=args.strategy, decoding=common.decoding(args),
+        deterministic=args.deterministic,
     )  # fmt: skip
     first = plan(request, 0)
     log.info("%s", common.first_line(first))

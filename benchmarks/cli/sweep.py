@@ -223,7 +223,7 @@ def _plans(args, cells: list, strategy: str | None, ray: tuple | None) -> list:
         asked = "cuda:0" if on_gpu else "cpu"
     request = Request(
         "", "", limit=args.limit, device=asked, precision=args.precision, options=common.options(args), strategy=strategy,
-        decoding=common.decoding(args), elsewhere=elsewhere,
+        decoding=common.decoding(args), deterministic=args.deterministic, elsewhere=elsewhere,
     )  # fmt: skip
     plans, unready = plans_of(cells, request)
     for protocol in {p.protocol.name: p for p in plans}.values():

@@ -117,8 +117,15 @@ def add_folder(name: str, path: Path, force: bool = False) -> list[str]:
     except OSError:
         beside = root.with_name(f".{name}.copied")
         shutil.rmtree(beside, ignore_errors=True)
-        shutil.copytree(path, beside)
-        os.replace(beside, root)
+        try:
+            shutil.copytree(path, beside)
+            os.replace(beside, root)
+        except BaseException as error:
+            shutil.rmtree(beside, ignore_errors=True)
+            if isinstance(error, shutil.Error):  # it goes on after each file, and then raises a list of what went wrong
+                _, file, why = error.args[0][0]
+                raise MissingData(f"{path} cannot be copied: {file}: {why}; make room, then add it again") from None
+            raise
     return found
 
 

@@ -201,7 +201,7 @@ def names_of(record: Record) -> tuple[str, ...]:
     decoding = Decoding(shortcuts="--no-shortcuts" not in words, compiled="--compile" in words)
     origin = (record.origin.place, record.origin.sha256) if record.origin else None
     made_of = record.protocol_hash, digest, record.data, kind
-    return tuple(file_name(record.spec, *made_of, options, decoding, origin) for options in both)
+    return tuple(file_name(record.spec, *made_of, options, decoding, origin, "--deterministic" in words) for options in both)
 
 
 def place(record: Record, path: Path) -> Iterator[Found]:
