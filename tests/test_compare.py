@@ -194,6 +194,16 @@ def test_names_that_mean_nothing_or_too_much(tmp_path, capsys):
     assert "\x1b" not in (said := capsys.readouterr().err) and "has nothing to compare: out of" in said
 
 
+def test_a_name_is_a_name_though_a_folder_is_called_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path / "dora", example("lora", 0, held=["lora"]))
+    put(tmp_path / "results" / "verified", example("dora", 0))
+    (found,), _ = pairs(["dora", "base"], tmp_path / "results", Wanted())
+    assert not found.a.files
+    (found,), _ = pairs(["./dora", "dora"], tmp_path / "results", Wanted())
+    assert found.a.files and found.a.name == "lora"
+
+
 def _made(capsys, *words: str) -> dict:
     capsys.readouterr()
     assert main(["--quiet", "compare", *words, "--json"]) == 0

@@ -71,7 +71,8 @@ def pairs(words: list[str], results: Path, wanted: Wanted, every: bool = False) 
 
     Raises UsageError where a word means nothing or too much, or where two words have no board in common; it says what differs.
     """
-    known = boards(collect(results).kept) if any(_path(w) is None for w in words) else {}
+    bare = [w for w in words if "/" not in w and not w.endswith(".json")]
+    known = boards(collect(results).kept) if any(not Path(w).is_dir() for w in bare) or (bare and results.is_dir()) else {}
     sides = {word: _sides(word, known, wanted) for word in words}
     if len(sides) < len(words):
         raise UsageError("a name stands twice; compare different ones")
@@ -90,7 +91,7 @@ def _path(word: str) -> tuple[Path, str | None] | None:
     """The file or folder that a word names, with the evaluation after a colon; None where it is a name."""
     place, colon, name = word.rpartition(":")
     for path, evaluation in ((Path(word), None), *([(Path(place), name)] if colon else [])):
-        if path.exists() and (path.is_dir() or path.suffix == ".json") and len(word) > 1:
+        if path.is_dir() or (path.suffix == ".json" and path.is_file()):
             return path, evaluation
     if word.endswith(".json") or "/" in word:
         raise UsageError(f"there is no record or folder {plain(word)}; a name is without slashes, such as dora+swap")
@@ -98,9 +99,9 @@ def _path(word: str) -> tuple[Path, str | None] | None:
 
 
 def _sides(word: str, known: dict[Board, list[Record]], wanted: Wanted) -> list[Side]:
-    if (path := _path(word)) is not None:
+    every = {e.name for records in known.values() for r in records for e in r.evaluations}
+    if word not in every and (path := _path(word)) is not None:  # a folder that is named as a method is meant by ./NAME
         return _from_files(word, *path, wanted)
-    every = {name for records in known.values() for r in records for e in r.evaluations for name in [e.name]}
     found = [
         Side(word, word, board, tuple(records))
         for board, records in known.items()
