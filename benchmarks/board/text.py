@@ -31,7 +31,9 @@ class Table:
 
 def plain(text: object) -> str:
     """`text` on one line, without control characters, cut to 300 characters."""
-    line = " ".join(_UNPRINTABLE.sub(" ", str(text)).split())
+    line = str(text)
+    if not line.isprintable() or "  " in line or line != line.strip():
+        line = " ".join(_UNPRINTABLE.sub(" ", line).split())
     return line if len(line) <= _LONGEST else line[: _LONGEST - 3] + "..."
 
 
