@@ -21,5 +21,7 @@ def printable(text: object) -> str:
 
 def plain(text: object, whole: bool = False) -> str:
     """`text` on one line, without control characters and double spaces, cut to 300 characters unless `whole`."""
-    line = " ".join(printable(text).split())
+    line = str(text)
+    if not line.isprintable() or "  " in line or line != line.strip():  # most is plain already
+        line = " ".join(printable(line).split())
     return line if whole or len(line) <= LONGEST else line[: LONGEST - 3] + "..."

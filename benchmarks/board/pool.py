@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from benchmarks.board.memo import remembered
-from benchmarks.metrics.intervals import Estimate, bootstraps
+from benchmarks.metrics.intervals import Estimate, bootstraps, estimates, resampled_means
 from benchmarks.records import Record
 
 TOLERANCE = 1e-6  # one evaluation run twice with the same seed may differ by rounding, and by no more
 SWAP, RANDOM = "+swap", "+random-swap"
+TOGETHER = 32  # differences at a time: 32 x 10,000 draws x 8 bytes = 2.6 MB
+MOST = 2_000  # evaluations of one board whose draws are kept: 160 MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,15 +128,15 @@ def _same_images(a: list[str], b: list[str]) -> bool:
     return a == b or (len(a) == len(b) and set(a) == set(b))  # mostly in one order, and sets take their time
 
 
-def stack(several: list[Scores]) -> np.ndarray | None:
-    """(seeds, images), aligned by image id; None where the seeds have different test images."""
-    first, rows = several[0], []
+def stack(several: list[Scores], images: list[str] | None = None) -> np.ndarray | None:
+    """(seeds, images), aligned by image id with `images` or the first seed's; None where the seeds have different test images."""
+    images, rows = several[0].images if images is None else images, []
     for scores in several:
-        if scores.images is first.images or scores.images == first.images:
+        if scores.images is images or scores.images == images:
             rows.append(scores.values)
-        elif _same_images(scores.images, first.images):
+        elif _same_images(scores.images, images):
             place = {image: k for k, image in enumerate(scores.images)}
-            rows.append(scores.values[[place[image] for image in first.images]])
+            rows.append(scores.values[[place[image] for image in images]])
         else:
             return None
     return np.stack(rows)
@@ -147,13 +149,48 @@ def mean(pooled: Pool, name: str) -> float:
     return pooled.known["mean", name]
 
 
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """The resampled means of evaluations of equal seeds and images, (names, draws), and their means, (names,). A mean of differences
+    is a difference of means in every draw, so that any two of them are compared without resampling again."""
+
+    place: dict[str, int]
+    means: np.ndarray
+    values: np.ndarray
+
+
+def draws(pooled: Pool) -> list[Draws]:
+    """The evaluations of a pool by equal seeds and images; those whose seeds have different images are in none."""
+    if ("draws",) not in pooled.known:
+        groups: list[tuple[tuple[int, ...], list[str], dict[str, np.ndarray]]] = []
+        for name, seeds in pooled.scores.items():
+            key, images = tuple(seeds), next(iter(seeds.values())).images
+            group = next((g for g in groups if g[0] == key and _same_images(g[1], images)), None)
+            if group is None:
+                groups.append(group := (key, images, {}))
+            table = stack(list(seeds.values()), group[1])
+            if table is not None:
+                group[2][name] = table
+        found = []
+        for _, _, members in groups:
+            if 0 < len(members) <= MOST:
+                table = np.stack(list(members.values()))
+                found.append(Draws({n: k for k, n in enumerate(members)}, resampled_means(table), table.mean(axis=(1, 2))))
+        pooled.known["draws",] = found
+    return pooled.known["draws",]
+
+
 def interval(pooled: Pool, name: str) -> Estimate | None:
     """The interval of the mean; None where the seeds have different test images."""
-    if ("interval", name) not in pooled.known:  # of all at once: they share the draws, and who asks for one asks for others
-        tables = {n: stack(list(seeds.values())) for n, seeds in pooled.scores.items()}
-        sound = [n for n, table in tables.items() if table is not None]
-        found = dict(zip(sound, bootstraps(tables[n] for n in sound), strict=True))
-        pooled.known.update({("interval", n): found.get(n) for n in tables})
+    if ("interval", name) not in pooled.known:  # of all at once: who asks for one asks for others
+        pooled.known.update({("interval", n): None for n in pooled.scores})
+        for group in draws(pooled):
+            for n, estimate in zip(group.place, estimates(group.values, group.means.copy())):
+                pooled.known["interval", n] = estimate
+        if len(pooled.scores) > MOST:
+            tables = {n: stack(list(pooled.scores[n].values())) for n in pooled.scores if pooled.known["interval", n] is None}
+            sound = [n for n, table in tables.items() if table is not None]
+            pooled.known.update({("interval", n): e for n, e in zip(sound, bootstraps(tables[n] for n in sound))})
     return pooled.known["interval", name]
 
 
@@ -167,8 +204,18 @@ def difference(pooled: Pool, a: str, b: str) -> Difference:
 
 def differences(pooled: Pool, pairs: Iterable[tuple[str, str]]) -> list[Difference]:
     """`difference` of each pair, in a fraction of the time that one after another takes."""
-    pairs, tables = list(pairs), {}
-    for a, b in dict.fromkeys(pairs):
+    pairs = list(pairs)
+    unknown = [pair for pair in dict.fromkeys(pairs) if pair not in pooled.known]
+    for group in draws(pooled):
+        here = [(a, b) for a, b in unknown if a in group.place and b in group.place]
+        for start in range(0, len(here), TOGETHER):
+            some = here[start : start + TOGETHER]
+            first, second = ([group.place[pair[k]] for pair in some] for k in (0, 1))
+            found = estimates(group.values[first] - group.values[second], group.means[first] - group.means[second])
+            seeds = tuple(pooled.scores[some[0][0]])
+            pooled.known.update({pair: Difference(estimate, seeds) for pair, estimate in zip(some, found)})
+    tables = {}
+    for a, b in unknown:
         if (a, b) not in pooled.known:
             gap = _gap(pooled, a, b)
             if isinstance(gap, Difference):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,18 +14,18 @@ from benchmarks.board.pool import (
     Pool,
     difference,
     differences,
+    draws,
     family,
     mean,
     metrics_of,
     ordered,
     pool,
-    stack,
 )
 from benchmarks.board.swaps import scores_metric
 from benchmarks.board.tables import show_difference
 from benchmarks.board.text import Table
 from benchmarks.board.units import Unit, unit
-from benchmarks.metrics.intervals import holm, resampled_means, ties
+from benchmarks.metrics.intervals import holm, ties
 from benchmarks.records import Record
 
 SHORT = "By the mean. What is not told apart by paired 95 % intervals shares places; p is corrected for their number here (Holm)."
@@ -92,20 +91,15 @@ def standings(pooled: Pool) -> list[Standing]:
 def _better(pooled: Pool, names: list[str], higher: bool) -> np.ndarray:
     """(names, names) of bool: the first is better than the second beyond their paired interval; what cannot be paired is a tie."""
     found = np.zeros((len(names), len(names)), dtype=bool)
-    groups = defaultdict(list)  # of equal seeds: these are told apart all at once
-    for k, name in enumerate(names):
-        groups[tuple(pooled.scores[name])].append(k)
-    rest = [(j, k) for j in range(len(names)) for k in range(j + 1, len(names))]
-    for seeds, members in groups.items():
-        table = stack([pooled.scores[names[k]][s] for k in members for s in seeds])
-        if table is None or len(members) < 2:
-            continue
-        tied = ties(resampled_means(table.reshape(len(members), len(seeds), -1)))
+    rest = {(j, k) for j in range(len(names)) for k in range(j + 1, len(names))}
+    for group in draws(pooled):
+        members = [k for k, name in enumerate(names) if name in group.place]
+        tied = ties(group.means[[group.place[names[k]] for k in members]])
         for a, j in enumerate(members):
-            for b, k in enumerate(members):
-                found[j, k] = not tied[a, b] and j < k  # by their order j has the better mean
-        together = set(members)
-        rest = [(j, k) for j, k in rest if j not in together or k not in together]
+            for b, k in enumerate(members[a + 1 :], start=a + 1):
+                found[j, k] = not tied[a, b]  # by their order j has the better mean
+        rest -= {(j, k) for j in members for k in members}
+    rest = sorted(rest)
     for (j, k), gap in zip(rest, differences(pooled, [(names[j], names[k]) for j, k in rest])):
         if gap.estimate and not gap.estimate.tie:
             over_shared_seeds = (gap.estimate.value > 0) == higher  # and may go against the means over all seeds
@@ -134,9 +128,9 @@ def ranking(records: list[Record]) -> Table | None:
                 "p (Holm)": "" if s.p is None else _p(s.p),
             }
         )
-    for name in ordered(n for n in pooled.scores if pooled.roles[n] == "control"):
-        to_best = _shown(difference(pooled, name, best), pooled, name, u)
-        row = {"rank": "control", "method": name, u.header: u.show(mean(pooled, name)), head: to_best}
+    controls = ordered(n for n in pooled.scores if pooled.roles[n] == "control")
+    for name, to_best in zip(controls, differences(pooled, [(n, best) for n in controls])):
+        row = {"rank": "control", "method": name, u.header: u.show(mean(pooled, name)), head: _shown(to_best, pooled, name, u)}
         rows.append(row | {"next": "", "minus the next (95 %)": "", "p (Holm)": ""})
     return Table(SHORT + ("" if u.higher else " A difference below 0 is better."), pd.DataFrame(rows))
 

@@ -130,7 +130,7 @@ def headline(records: list[Record]) -> dict[str, str]:
 def _ties(pooled: Pool, best: str, others: Iterable[str]) -> str:
     """Which others the best is not told apart from, by the interval of the difference."""
     others = [name for name in others if name != best]
-    found = {n: d.estimate for n, d in zip(others, differences(pooled, [(best, n) for n in others]), strict=True)}
+    found = {n: d.estimate for n, d in zip(others, differences(pooled, [(n, best) for n in others]), strict=True)}
     tied = [name for name, estimate in found.items() if estimate is not None and estimate.tie]
     return f" (tie with {some(tied, 3)})" if tied else ""
 

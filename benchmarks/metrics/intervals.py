@@ -75,13 +75,18 @@ def _table(values) -> np.ndarray:
 
 def _alike(tables: np.ndarray, draws: int, seed: int) -> list[Estimate]:
     """Estimates of (tables, seeds, images)."""
-    centres, means = tables.mean(axis=(1, 2)), resampled_means(tables, draws, seed)
+    return estimates(tables.mean(axis=(1, 2)), resampled_means(tables, draws, seed))
+
+
+def estimates(values: np.ndarray, means: np.ndarray) -> list[Estimate]:
+    """Estimates of `values`, (tables,), from their `resampled_means`, (tables, draws), which this puts in order."""
     means.sort(axis=1)
+    draws = means.shape[1]
     lows, highs = (_quantile(means, share) for share in ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     # Adding one keeps p above zero: that no draw crossed zero does not make it impossible.
     below, above = (means <= ROUNDING).sum(1), (means >= -ROUNDING).sum(1)
     ps = np.minimum(1.0, 2 * (1 + np.minimum(below, above)) / (draws + 1))
-    return [Estimate(*map(float, numbers)) for numbers in zip(centres, lows, highs, ps, strict=True)]
+    return [Estimate(*map(float, numbers)) for numbers in zip(values, lows, highs, ps, strict=True)]
 
 
 def resampled_means(tables: np.ndarray, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
