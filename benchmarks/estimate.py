@@ -115,7 +115,7 @@ def shown(seconds: float) -> str:
 def lines(total: Cost, longest: float, measured: Measured, slots: int, each: int, device: str | None) -> list[str]:
     """The sum in words, and the time it takes `slots` processes that each are worth `each` threads (a GPU: 1) of `device`."""
     if total.kept == total.runs:
-        return ["nothing to do: every record is there"]
+        return ["every record is there already"]
     said = [
         f"to do, what runs share once: {count(total.trainings + total.heads, 'training')}, {count(total.embeddings, 'embedding')} of search "
         f"images, {total.searches:,} {'search' if total.searches == 1 else 'searches'} of at most {total.passes:,} decoder passes in all, "

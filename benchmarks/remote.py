@@ -87,17 +87,12 @@ class Remote:
         for name in (*names, "stage.json"):
             if not self._write(f"{_folder(job)}/{name}", job.folder / name):
                 return
+        self._remove(f"{_folder(job)}/parts")
 
     def discard(self, job: Job) -> None:
         """Remove a stage, stage.json first, and the parts of its search."""
-        fs, path = self._at(_folder(job))
-        for name in ("stage.json", ""):
-            try:
-                fs.rm(f"{path}/{name}".rstrip("/"), recursive=True)
-            except FileNotFoundError:
-                pass
-            except Exception as error:
-                log.warning("%s: the stage %s cannot be removed: %s: %s", self.url, job.stage, type(error).__name__, error)
+        for name in (f"{_folder(job)}/stage.json", _folder(job)):
+            self._remove(name)
 
     def push_parts(self, job: Job) -> None:
         """Bring what the workers of a split search left here into the store."""
@@ -136,6 +131,16 @@ class Remote:
         except Exception as error:
             log.warning("%s cannot be read: %s: %s", self.url, type(error).__name__, error)
             return None
+
+    def _remove(self, name: str) -> None:
+        fs, path = self._at(name)
+        try:
+            if fs.exists(path):
+                fs.rm(path, recursive=True)
+        except FileNotFoundError:
+            pass
+        except Exception as error:
+            log.warning("%s: %s cannot be removed: %s: %s", self.url, name, type(error).__name__, error)
 
     def _write(self, name: str, file: Path) -> bool:
         fs, path = self._at(name)

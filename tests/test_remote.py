@@ -86,6 +86,8 @@ def test_parts_of_a_split_search_come_together(shared):
     (JOB.folder / "journal.screen.part-1-of-2").write_bytes(b"right")
     there.pull_parts(JOB)
     assert {p.name[-6:]: p.read_bytes() for p in JOB.folder.iterdir()} == {"0-of-2": b"left", "1-of-2": b"right"}
+    store.keep(JOB, {}, {})  # merged: nobody wants them any more
+    assert not any("/parts/" in path for path in there._at("")[0].find(there._at("")[1]))
 
 
 def test_a_store_that_cannot_be_used_is_said_at_once(tmp_path):
