@@ -54,7 +54,7 @@ def build(results: Path, out: Path, root: Path | None = None) -> list[Path]:
     for path in _stale(pages, out):
         path.unlink()
         touched.append(path)
-    for path, text in woven.stale(root, found).items() if root else ():
+    for path, text in woven.stale(root, found, pages).items() if root else ():
         write_atomically(path, text)
         touched.append(path)
     return sorted(touched)
@@ -71,7 +71,7 @@ def check(results: Path, out: Path, root: Path | None = None) -> list[str]:
             faults.append(f"missing: {name}")
         elif path.read_text(encoding="utf-8", errors="replace") != text:
             faults.append(f"differs: {name}")
-    faults += [f"differs: {path.relative_to(root).as_posix()}" for path in woven.stale(root, found)] if root else []
+    faults += [f"differs: {path.relative_to(root).as_posix()}" for path in woven.stale(root, found, pages)] if root else []
     return faults + [f"stale: {path.relative_to(out).as_posix()}" for path in _stale(pages, out)]
 
 

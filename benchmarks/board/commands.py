@@ -1,31 +1,24 @@
-"""The commands of records, so that a reader can paste them: anyone may send a record."""
+"""The commands of records, as a reader may paste them into a shell."""
 
 from __future__ import annotations
 
 import shlex
 from collections import defaultdict
+from functools import lru_cache
 
+from benchmarks.board.text import plain
 from benchmarks.records import Record
 
 
-def words_of(record: Record) -> list[str] | None:
-    """The words of a record's command; None where it is no call of this program and of nothing else."""
-    try:
-        words = shlex.split(record.command)
-    except ValueError:  # a quotation that does not end
-        return None
-    ours = words[:3] == ["python", "-m", "benchmarks"] and "`" not in record.command and record.command.isprintable()
-    return words if ours else None
-
-
 def commands(records: list[Record]) -> list[str]:
-    """The records' commands, each once, those that differ by the seed as one. Only calls of this program are shown, quoted anew so
-    that nothing in them is more than an argument."""
+    """The records' commands, each once, those that differ by the seed as one. Readers paste them into a shell, and anyone may
+    send a record: only calls of this program are shown, quoted anew so that nothing in them is more than an argument."""
     shown, seeds = set(), defaultdict(set)
     for record in records:
-        words = words_of(record)
-        if words is None:
-            shown.add(f"# {record.spec.method}, seed {record.spec.seed}: not a command of ours")
+        words = _words(record.command)
+        ours = words[:3] == ("python", "-m", "benchmarks") and "`" not in record.command and record.command.isprintable()
+        if not ours:
+            shown.add(plain(f"# {record.spec.method}, seed {record.spec.seed}: not a command of ours"))
         elif "--seeds" in words[:-1] and words[(place := words.index("--seeds") + 1)].isdecimal():
             seeds[(*words[:place], *words[place + 1 :]), place].add(int(words[place]))
         else:
@@ -35,12 +28,9 @@ def commands(records: list[Record]) -> list[str]:
     return sorted(shown)
 
 
-def altered(words: list[str], **options: str) -> str:
-    """A command with other values of its options (`seeds="all"` for --seeds), set at the end where it has none."""
-    words = list(words)
-    for option, value in options.items():
-        if (name := f"--{option}") in words[:-1]:
-            words[words.index(name) + 1] = value
-        else:
-            words += [name, value]
-    return shlex.join(words)
+@lru_cache(maxsize=1 << 17)  # a command is on its page and behind its row, and taking it apart is slow
+def _words(command: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(command))
+    except ValueError:  # a quotation that does not end
+        return ()
