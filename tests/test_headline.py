@@ -90,7 +90,7 @@ def test_panels_of_one_unit_share_a_scale_and_no_gain_at_all_is_drawn():
 def test_community_and_paper_records_stay_out_of_the_embedded_picture(tmp_path):
     put(measured("camo", "base+swap", 0), tmp_path / "results/community/a.json")
     assert pictures(boards(collect(tmp_path / "results").kept)) == {} and "No verified record" in block(
-        collect(tmp_path / "results")
+        collect(tmp_path / "results"), ()
     )
     assert set(pictures(boards(collect(RESULTS).kept))) == {"headline.svg"}  # its paper-v1 record is a community one
 
@@ -107,7 +107,7 @@ def test_hostile_names_stay_text(tmp_path):
     assert {e.tag for e in ElementTree.fromstring(svg).iter()} <= {
         SVG + t for t in ("svg", "g", "text", "line", "circle", "title")
     }
-    assert "<script" not in block(collect(tmp_path / "results"))
+    assert "<script" not in block(collect(tmp_path / "results"), ["headline.svg"])
 
 
 def test_the_block_is_refreshed_and_checked_and_the_rest_is_left(small, tmp_path):
@@ -125,8 +125,8 @@ def test_the_block_is_refreshed_and_checked_and_the_rest_is_left(small, tmp_path
 @pytest.mark.parametrize("text", [f"{END}{BEGIN}", BEGIN, f"{BEGIN}{BEGIN}{END}"])
 def test_markers_that_are_no_pair_are_an_error(text):
     with pytest.raises(UsageError, match="mend that"):
-        refreshed(text, collect(RESULTS))
+        refreshed(text, collect(RESULTS), ())
 
 
 def test_a_readme_without_markers_is_left_alone():
-    assert refreshed("mine", collect(RESULTS)) == "mine"
+    assert refreshed("mine", collect(RESULTS), ()) == "mine"

@@ -99,7 +99,7 @@ def _all(results: Path, root: Path | None) -> tuple[dict[str, str], dict[Path, s
         summaries = _summaries(boards(found.kept))
         pages = _render(results, found, summaries)
         whole = pages | {html.PAGE: html.page(pages, found.kept, summaries, Path(results).parent)}
-        return whole, woven.stale(root, found) if root else {}
+        return whole, woven.stale(root, found, pages) if root else {}
 
 
 @contextmanager

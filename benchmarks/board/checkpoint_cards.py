@@ -37,5 +37,5 @@ def refreshed(text: str, backbone: str, found: Collection) -> str:
         raise UsageError(f"the card of {backbone} must have model-index last in its front matter; mend that, then build again")
     kept = parts[1].split("model-index:\n")[0]
     groups = {b: r for b, r in boards(found.kept).items() if b.tier == TIERS[0] and b.backbone == backbone}
-    bare = [m | {"name": backbone} for m in models(groups) if m["name"] == f"{backbone}, base"]
+    bare = [m | {"name": backbone} for m in models(groups, "base") if m["name"] == f"{backbone}, base"]
     return "".join([FENCE, kept, yaml_dump({"model-index": bare}, sort_keys=False) if bare else "", FENCE, parts[2]])

@@ -1,4 +1,4 @@
-"""The commands of records, so that a reader can paste them: anyone may send a record."""
+"""The commands of records, as a reader may paste them into a shell."""
 
 from __future__ import annotations
 
@@ -13,13 +13,6 @@ from benchmarks.records import Record
 _PLAIN = re.compile(r"[\w@%+=:,./ -]+", re.ASCII)  # letters that mean nothing to a shell, and blanks
 
 
-def words_of(record: Record) -> list[str] | None:
-    """The words of a record's command; None where it is no call of this program and of nothing else."""
-    words = _words(record.command)
-    ours = words[:3] == ("python", "-m", "benchmarks") and "`" not in record.command and record.command.isprintable()
-    return list(words) if ours else None
-
-
 @lru_cache(maxsize=1 << 17)  # a command is on its page and behind its row
 def _words(command: str) -> tuple[str, ...]:
     """What a shell would make of a command; nothing of one whose quotation does not end."""
@@ -32,12 +25,13 @@ def _words(command: str) -> tuple[str, ...]:
 
 
 def commands(records: list[Record]) -> list[str]:
-    """The records' commands, each once, those that differ by the seed as one. Only calls of this program are shown, quoted anew so
-    that nothing in them is more than an argument."""
+    """The records' commands, each once, those that differ by the seed as one. Readers paste them into a shell, and anyone may
+    send a record: only calls of this program are shown, quoted anew so that nothing in them is more than an argument."""
     shown, seeds = set(), defaultdict(set)
     for record in records:
-        words = words_of(record)
-        if words is None:
+        words = _words(record.command)
+        ours = words[:3] == ("python", "-m", "benchmarks") and "`" not in record.command and record.command.isprintable()
+        if not ours:
             shown.add(plain(f"# {record.spec.method}, seed {record.spec.seed}: not a command of ours"))
         elif "--seeds" in words[:-1] and words[(place := words.index("--seeds") + 1)].isdecimal():
             seeds[(*words[:place], *words[place + 1 :]), place].add(int(words[place]))
@@ -46,14 +40,3 @@ def commands(records: list[Record]) -> list[str]:
     for (words, place), numbers in seeds.items():
         shown.add(shlex.join([*words[:place], ",".join(map(str, sorted(numbers))), *words[place:]]))
     return sorted(shown)
-
-
-def altered(words: list[str], **options: str) -> str:
-    """A command with other values of its options (`seeds="all"` for --seeds), set at the end where it has none."""
-    words = list(words)
-    for option, value in options.items():
-        if (name := f"--{option}") in words[:-1]:
-            words[words.index(name) + 1] = value
-        else:
-            words += [name, value]
-    return shlex.join(words)

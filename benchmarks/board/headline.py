@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Container
 from dataclasses import dataclass
 
 from benchmarks.board.axes import digits, round_step
@@ -156,14 +157,14 @@ def _dot(x: float, y: float, colour: str, full: bool) -> str:
     return f'<circle cx="{x:.1f}" cy="{y}" r="4.5" fill="{inside}" stroke="{colour}" stroke-width="2" pointer-events="all">'
 
 
-def block(found: Collection, pages: str = "leaderboard") -> str:
-    """What the README shows between its markers: for each suite the picture, how to read it, and every method on every dataset."""
+def block(found: Collection, drawn: Container[str], pages: str = "leaderboard") -> str:
+    """What the README shows between its markers: for each suite the picture where it is `drawn`, how to read it, and every method on
+    every dataset."""
     groups, parts = {b: r for b, r in boards(found.kept).items() if b.tier == TIERS[0]}, []
-    drawn = pictures(groups)
     for suite in SUITES:
+        here = {b: r for b, r in groups.items() if embedded(b.protocol) == suite.embedded}
         if suite.picture in drawn:
             parts += [f"![{ALT}]({pages}/{suite.picture})", READ]
-        here = {b: r for b, r in groups.items() if embedded(b.protocol) == suite.embedded}
         for key, datasets in alike(here).items():
             made = sum(len(records) for records in datasets.values())
             title = f"{suite.title}: {escape(key.model)}, protocol {escape(key.protocol)}, version {key.version[:8]}"
@@ -171,7 +172,7 @@ def block(found: Collection, pages: str = "leaderboard") -> str:
     return "\n\n".join([NOTE, *(parts or ["No verified record yet."])])
 
 
-def refreshed(text: str, found: Collection) -> str:
+def refreshed(text: str, found: Collection, drawn: Container[str]) -> str:
     """A README with its block made anew, or as it is where it has no markers. Raises UsageError for markers that are not one pair in
     their order."""
     marks = re.findall(f"{re.escape(BEGIN)}|{re.escape(END)}", text)
@@ -180,4 +181,4 @@ def refreshed(text: str, found: Collection) -> str:
     if marks != [BEGIN, END]:
         raise UsageError(f"the README must have one {BEGIN} and after it one {END}, or neither; mend that, then build again")
     before, rest = text.split(BEGIN)
-    return f"{before}{BEGIN}\n{block(found)}\n{END}{rest.split(END)[1]}"
+    return f"{before}{BEGIN}\n{block(found, drawn)}\n{END}{rest.split(END)[1]}"

@@ -30,9 +30,9 @@ def call(args) -> int:
     from benchmarks.cli.show import nearest
     from benchmarks.errors import UsageError
     from benchmarks.files import write_atomically
-    from benchmarks.report import as_html, as_markdown
-    from benchmarks.report.content import page
-    from benchmarks.report.photos import photos
+    from benchmarks.run_page import as_html, as_markdown
+    from benchmarks.run_page.content import page
+    from benchmarks.run_page.photos import photos
 
     if not args.record.is_file():
         raise UsageError(f"there is no record {args.record}; {nearest(args.record)}")

@@ -23,14 +23,14 @@ def model_index(boards: dict[Board, list[Record]]) -> str:
     return yaml_dump({"model-index": models(boards)}, sort_keys=False)
 
 
-def models(boards: dict[Board, list[Record]]) -> list[dict]:
-    """The block as data. Values are those of the pages: mIoU in points. Nothing says "verified", which the Hub keeps for itself."""
+def models(boards: dict[Board, list[Record]], only: str | None = None) -> list[dict]:
+    """The block as data, of the evaluation `only` where one is named. Values are those of the pages: mIoU in points. Nothing says "verified", which the Hub keeps for itself."""
     from huggingface_hub.repocard_data import eval_results_to_model_index
 
     found: dict[str, list] = defaultdict(list)
     for board, records in boards.items():
         by_name: dict[str, list[Row]] = defaultdict(list)
-        for row in rows(records):
+        for row in rows(records, only):
             if row.role != "control":
                 by_name[row.evaluation].append(row)
         for name, measured in by_name.items():

@@ -59,11 +59,11 @@ def chosen(results: Path, choice: Choice) -> dict[Board, list[Record]]:
     return found
 
 
-def rows(records: list[Record]) -> Iterator[Row]:
-    """Every evaluation of one board by every metric, the protocol's first."""
+def rows(records: list[Record], only: str | None = None) -> Iterator[Row]:
+    """Every evaluation of one board by every metric, the protocol's first; of the evaluation `only` alone where it is named."""
     for metric in metrics_of(records):
         pooled = pool(records, metric)
-        for name in ordered(pooled.scores):
+        for name in ordered(n for n in pooled.scores if only in (None, n)):
             yield row(pooled, name)
 
 

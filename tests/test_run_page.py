@@ -16,10 +16,10 @@ from benchmarks.catalog import DATASETS
 from benchmarks.cli import main
 from benchmarks.protocols import PROTOCOLS
 from benchmarks.records import Record, hash_of
-from benchmarks.report import as_html, as_markdown, plots
-from benchmarks.report.blocks import Heading, Page, Paragraph, Photos
-from benchmarks.report.content import gains, page
-from benchmarks.report.photos import photos, picked
+from benchmarks.run_page import as_html, as_markdown, plots
+from benchmarks.run_page.blocks import Heading, Page, Paragraph, Photos
+from benchmarks.run_page.content import gains, page
+from benchmarks.run_page.photos import photos, picked
 from tests.make_example_results import example, examples, measured
 from tests.small import few, small
 from tests.test_board import changed, put

@@ -11,8 +11,8 @@ from benchmarks.board.text import plain
 from benchmarks.board.units import unit
 from benchmarks.errors import BenchmarkError
 from benchmarks.records import Record
-from benchmarks.report.blocks import Paragraph, Photo, Photos
-from benchmarks.report.content import compared, gains, ranked, scores
+from benchmarks.run_page.blocks import Paragraph, Photo, Photos
+from benchmarks.run_page.content import compared, gains, ranked, scores
 
 LONGEST = 384  # pixels of a side: a page stays below a megabyte
 EACH = 2  # images of each kind

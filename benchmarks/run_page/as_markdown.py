@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.board.text import Table, code, escape, markdown
-from benchmarks.report.blocks import Block, Commands, Drawing, Facts, Heading, Page, Paragraph, Photos
+from benchmarks.run_page.blocks import Block, Commands, Drawing, Facts, Heading, Page, Paragraph, Photos
 
 
 def pictures(page: Page) -> dict[str, bytes]:

@@ -8,17 +8,17 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.board.collect import fault
-from benchmarks.board.commands import altered, commands, words_of
 from benchmarks.board.how import how
 from benchmarks.board.overview import embedded
-from benchmarks.board.pool import RANDOM, SWAP, family, metrics_of, reference
+from benchmarks.board.pool import RANDOM, family, metrics_of, reference
 from benchmarks.board.tables import cost, other_metrics, search_table, summary
 from benchmarks.board.text import Table
 from benchmarks.board.units import Unit, unit
 from benchmarks.errors import count
 from benchmarks.records import Comparison, Record
-from benchmarks.report import plots
-from benchmarks.report.blocks import Block, Commands, Drawing, Fact, Facts, Heading, Page, Paragraph, Photos
+from benchmarks.run_page import plots
+from benchmarks.run_page.again import again, others
+from benchmarks.run_page.blocks import Block, Commands, Drawing, Fact, Facts, Heading, Page, Paragraph, Photos
 
 EMBEDDED = "Embedded suite: generated images and a small checkpoint. These numbers never stand in the paper's tables."
 
@@ -212,18 +212,12 @@ def _inputs(record: Record) -> list[Block]:
 
 
 def _again(record: Record) -> list[Block]:
-    blocks: list[Block] = [Heading("Do it again"), Commands(tuple(commands([record])))]
-    words = words_of(record)
-    if words and words[3:4] == ["run"]:
-        plain = record.spec.method.removesuffix(SWAP)
-        lines = [altered(words, seeds="all")]
-        lines += [altered(words, method=other) for other in ("base", f"{plain}{SWAP}") if other != record.spec.method]
-        blocks += [
-            Paragraph(
-                "To compare: the protocol's other seeds, and other methods on the same board; each call prints them all side by side."
-            ),
-            Commands(tuple(lines)),
-        ]
+    blocks: list[Block] = [Heading("Do it again"), Commands(again(record))]
+    if lines := others(record):
+        compare = (
+            "To compare: the protocol's other seeds, and other methods on the same board; each call prints them all side by side."
+        )
+        blocks += [Paragraph(compare), Commands(lines)]
     return blocks
 
 

@@ -6,7 +6,7 @@ import base64
 from html import escape
 
 from benchmarks.board.text import Table, plain
-from benchmarks.report.blocks import Block, Commands, Drawing, Facts, Heading, Page, Paragraph, Photos
+from benchmarks.run_page.blocks import Block, Commands, Drawing, Facts, Heading, Page, Paragraph, Photos
 
 # Nothing is fetched and no script runs, whatever a record holds.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
