@@ -17,8 +17,10 @@ SETTINGS = re.compile(r"^(CHANSWAP_|OMP_|KMP_|MKL_|CUDA_|CUBLAS_|PYTORCH_|TORCH_
 SECRET = re.compile(r"TOKEN|KEY|SECRET|PASSWORD|URL", re.I)
 BESIDE = ("safetensors", "pydantic", "pillow", "h5py", "tabulate", "tqdm", "chanswap")  # packages that no record names
 FAILED = 5  # the last failed runs that are told
-# A path's folders: what stands before a slash that another name follows. What a web address or a relative path has is left.
-_FOLDERS = re.compile(r"(?<![\w.:/<>~-])(/|[A-Za-z]:\\)([^/\\\s'\"<>:|]+[/\\])+")
+# The folders of a path that begins at the root, at a drive or at a home. They may hold spaces; what then is lost of the text behind
+# is the smaller harm. The address of a web page and a relative path are left.
+_NAME = r"""(?:[^/\\'"<>:|\n]|(?<=\w)'(?=\w))+"""
+_FOLDERS = re.compile(rf"""(?<![\w.:/<>-])(?:~[/\\]|(?:/|[A-Za-z]:\\)(?={_NAME}[/\\]))(?:{_NAME}[/\\])*""")
 
 
 def report(results: Path) -> str:

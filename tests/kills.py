@@ -20,6 +20,7 @@ from collections import Counter
 from pathlib import Path
 
 os.environ.update(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="PASSIVE")  # before torch is imported
+ALL = ("--strategy", "exhaustive")  # so that a search has blocks to go on from
 METHODS = ("lora+swap", "decoder+swap", "base+swap")  # with an encoder that is trained, with its features kept, with neither
 
 
@@ -58,7 +59,7 @@ def main() -> int:
     end(begin(prepared(folder / "drawing", folder / "images"), "base", "--limit", "1"))  # draws the images
     for method in METHODS:
         place, begun = prepared(folder / f"whole-{method}", folder / "images"), time.monotonic()
-        if code := end(begin(place, method)):
+        if code := end(begin(place, method, *ALL)):
             print((place.folder / "said").read_text(), file=sys.stderr)
             return code
         spans[method] = time.monotonic() - begun
@@ -68,12 +69,12 @@ def main() -> int:
         method, rounds = METHODS[rounds % len(METHODS)], rounds + 1
         place, said = prepared(folder / f"round-{rounds}", folder / "images"), []
         for _ in range(draw.randint(1, 3)):
-            if end(begin(place, method), draw.uniform(0, 1.1 * spans[method])) != KILLED:
+            if end(begin(place, method, *ALL), draw.uniform(0, 1.1 * spans[method])) != KILLED:
                 break
             kills += 1
             counts[stage_of(place)] += 1
             said += [f"after a kill: {fault}" for fault in halves(place)]
-        if code := end(begin(place, method)):
+        if code := end(begin(place, method, *ALL)):
             said.append(f"the next call ended with {code}: {(place.folder / 'said').read_text()[-2000:]}")
         said += faults(place, wanted[method])
         if said:

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -35,20 +36,29 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks itself")
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory) -> tuple[Path, dict[str, dict]]:
-    """A folder of generated images, and the timeless records of undisturbed runs by method."""
-    images, made = tmp_path_factory.mktemp("images"), {}
-    for method in ("lora+swap", "decoder+swap"):
+def images(tmp_path_factory) -> Path:
+    """The generated images, made once for all runs."""
+    return tmp_path_factory.mktemp("images")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, images) -> Callable[[str], dict]:
+    """The timeless record of a method's undisturbed run."""
+
+    @cache
+    def of(method: str) -> dict:
         place = prepared(tmp_path_factory.mktemp(method) / "whole", images)
-        assert end(begin(place, method)) == 0, (place.folder / "said").read_text()
-        made[method] = timeless(place.record())
-        assert not faults(place, made[method])
-    return images, made
+        assert end(begin(place, *method.split())) == 0, (place.folder / "said").read_text()
+        made = timeless(place.record())
+        assert not faults(place, made)
+        return made
+
+    return of
 
 
 @pytest.fixture
-def place(tmp_path, undisturbed) -> Home:
-    return prepared(tmp_path / "place", undisturbed[0])
+def place(tmp_path, images) -> Home:
+    return prepared(tmp_path / "place", images)
 
 
 # Kills
@@ -102,26 +112,32 @@ def torn_block() -> None:
 
 
 KILLS = {  # moment: method, what is done to the process, what must lie there after the kill
-    "training": ("lora+swap", lambda: at_call("benchmarks.stages:Workbench", "_note", 99) or at_call("torch.optim:Adam", "step", 5), "epoch.safetensors"),
+    "training": ("decoder+swap", lambda: at_call("torch.optim:Adam", "step", 5), "epoch.safetensors"),
+    "searching": ("decoder+swap", torn_block, "journal.combine"),
+    "evaluating": ("decoder+swap", lambda: at_call("benchmarks.stages:Workbench", "_variants", 15), "stage.json"),
+    "the record": ("decoder+swap", lambda: half_written("/results/"), UNFINISHED),
+    "pages": ("decoder+swap", lambda: half_written("/leaderboard/mini-v1"), UNFINISHED),
+}
+MORE = {
+    "training an encoder": ("lora+swap", lambda: at_call("torch.optim:Adam", "step", 5), "epoch.safetensors"),
     "an epoch's file": ("decoder+swap", lambda: half_written("epoch.safetensors"), UNFINISHED),
     "the weights": ("lora+swap", lambda: half_written("weights.safetensors"), UNFINISHED),
-    "embedding": ("decoder+swap", lambda: half_written("search.features"), UNFINISHED),
-    "searching": ("decoder+swap", torn_block, "journal.screen"),
-    "evaluating": ("lora+swap", lambda: at_call("benchmarks.stages:Workbench", "_variants", 15), "stage.json"),
-    "the record": ("lora+swap", lambda: half_written("/results/"), UNFINISHED),
-    "pages": ("decoder+swap", lambda: half_written("/leaderboard/mini-v1"), UNFINISHED),
-}  # fmt: skip
+    "searching all pairs": ("decoder+swap --strategy exhaustive", torn_block, "journal.screen"),
+    "features to train on": ("decoder+swap", lambda: half_written("train.features"), UNFINISHED),
+    "features to search on": ("decoder+swap", lambda: half_written("search.features"), UNFINISHED),
+    "a stage": ("base+swap", lambda: half_written("stage.json"), UNFINISHED),
+}
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="looks at its own files in /proc")
-@pytest.mark.parametrize("moment", KILLS)
+@pytest.mark.parametrize("moment", [*KILLS, *(pytest.param(moment, marks=pytest.mark.slow) for moment in MORE)])
 def test_a_killed_run_ends_as_an_undisturbed_one(place, undisturbed, moment):
-    method, meddle, left = KILLS[moment]
-    assert end(begin(place, method, meddle=meddle)) == KILLED, (place.folder / "said").read_text()
+    method, meddle, left = (KILLS | MORE)[moment]
+    assert end(begin(place, *method.split(), meddle=meddle)) == KILLED, (place.folder / "said").read_text()
     assert any(left in p.name for p in place.files()), "it was not killed where it should be"
     assert not halves(place)
-    assert end(begin(place, method)) == 0, (place.folder / "said").read_text()
-    assert not faults(place, undisturbed[1][method])
+    assert end(begin(place, *method.split())) == 0, (place.folder / "said").read_text()
+    assert not faults(place, undisturbed(method))
 
 
 def test_what_a_killed_writer_left_goes_and_what_is_being_written_stays(tmp_path):
@@ -312,7 +328,7 @@ def test_a_run_on_a_full_disk_says_so_in_a_line_and_goes_on(place, undisturbed):
     """More room with each call: each stops at another file."""
     stopped = []
     for size in (2_000, 100_000, 1_200_000):
-        assert end(begin(place, "lora+swap", meddle=lambda size=size: limited(size))) == 1
+        assert end(begin(place, "decoder+swap", meddle=lambda size=size: limited(size))) == 1
         said = (place.folder / "said").read_text()
         assert "Traceback" not in said and said.count("error: no room (File too large)") == 1
         line = next(line for line in said.splitlines() if line.startswith("error: "))
@@ -321,8 +337,8 @@ def test_a_run_on_a_full_disk_says_so_in_a_line_and_goes_on(place, undisturbed):
         assert not halves(place) and not [p for p in place.files() if p.name.endswith(UNFINISHED)]
         assert not place.results.exists() or not [*place.results.rglob("*.json")]
     assert len({Path(p).name for p in stopped}) >= 2, stopped
-    assert end(begin(place, "lora+swap")) == 0
-    assert not faults(place, undisturbed[1]["lora+swap"])
+    assert end(begin(place, "decoder+swap")) == 0
+    assert not faults(place, undisturbed("decoder+swap"))
 
 
 @contextmanager
@@ -339,15 +355,15 @@ def mounted(folder: Path, options: str) -> Iterator[None]:
 
 
 @pytest.mark.slow
-def test_a_run_on_a_disk_that_is_really_full(tmp_path, undisturbed):
+def test_a_run_on_a_disk_that_is_really_full(tmp_path, images, undisturbed):
     """As above, with disks of so many kilobytes that grow between the calls."""
     place = Home(tmp_path / "place")
     with mounted(place.folder, "size=16k"):
         place.home.mkdir(parents=True)
-        (place.home / "data").symlink_to(undisturbed[0])
+        (place.home / "data").symlink_to(images)
         for size in (200, 600, 1_500, 3_000, 6_000):
             subprocess.run(["mount", "-o", f"remount,size={size}k", str(place.folder)], check=True)
-            code = end(begin(place, "lora+swap"))
+            code = end(begin(place, "decoder+swap"))
             said = (place.folder / "said").read_text()
             assert not halves(place) and not [p for p in place.files() if p.name.endswith(UNFINISHED)]
             if code == 0:
@@ -355,13 +371,13 @@ def test_a_run_on_a_disk_that_is_really_full(tmp_path, undisturbed):
             assert code == 1 and "Traceback" not in said
             assert len(re.findall(r"^error: no room \(No space left on device\): \S+ is not written\.", said, re.M)) == 1, said
         subprocess.run(["mount", "-o", "remount,size=64m", str(place.folder)], check=True)
-        assert end(begin(place, "lora+swap")) == 0
-        assert not faults(place, undisturbed[1]["lora+swap"])
+        assert end(begin(place, "decoder+swap")) == 0
+        assert not faults(place, undisturbed("decoder+swap"))
 
 
 @pytest.mark.slow
-def test_folders_that_are_really_read_only(tmp_path, undisturbed):
-    place = prepared(tmp_path / "place", undisturbed[0])
+def test_folders_that_are_really_read_only(tmp_path, images):
+    place = prepared(tmp_path / "place", images)
     with mounted(place.results, "ro"):
         assert end(begin(place, "base")) == 2
         assert (
@@ -434,10 +450,10 @@ def test_clocks_that_jump_back_make_no_negative_duration(place, undisturbed):
 
         time.time = back
 
-    assert end(begin(place, "lora+swap", meddle=meddle)) == 0, (place.folder / "said").read_text()
+    assert end(begin(place, "decoder", meddle=meddle)) == 0, (place.folder / "said").read_text()
     record = place.record()
     assert all(stage.seconds >= 0 for stage in record.stages)
-    assert not faults(place, undisturbed[1]["lora+swap"])
+    assert [e.model_dump(mode="json") for e in record.evaluations] == undisturbed("decoder+swap")["evaluations"][:3]
 
 
 def test_of_two_records_of_one_run_the_later_stands_and_of_one_moment_the_last_by_name(tmp_path):

@@ -19,6 +19,18 @@ from benchmarks.protocols import PROTOCOLS
 from chanswap.writing import UNFINISHED
 from tests.small import small
 
+IMPORTED = (
+    *("torch", "torch.distributed", "peft", "segment_anything", "scipy.ndimage", "safetensors.torch", "pandas", "tabulate"),
+    *(
+        "benchmarks.stages",
+        "benchmarks.runner",
+        "benchmarks.board.build",
+        "benchmarks.backbones.sam",
+        "benchmarks.backbones.sam_mini",
+    ),
+    *("benchmarks.cli.run", "benchmarks.methods.low_rank", "benchmarks.methods.decoder"),
+    *("PIL.Image", "benchmarks.data.generated", "benchmarks.threads", "benchmarks.methods.base"),
+)
 KILLED = -signal.SIGKILL
 
 
@@ -52,15 +64,17 @@ def prepared(folder: Path, images: Path) -> Home:
     return place
 
 
-def shrink(epochs: int = 3) -> None:
-    """Make `mini-v1` small for the rest of this process, with a few epochs, so that there is something to go on from."""
+def shrink() -> None:
+    """Make `mini-v1` very small and its search short for the rest of this process, but with an epoch to go on from."""
     few = small()
-    PROTOCOLS._entries["mini-v1"] = replace(few, training=replace(few.training, epochs=epochs))
+    PROTOCOLS._entries["mini-v1"] = replace(
+        few, training=replace(few.training, epochs=2), search_images=1, keep=3, strategy="taylor"
+    )
 
 
 def timeless(record: records.Record) -> dict:
-    """A record without its times."""
-    value = record.model_dump(mode="json", exclude={"started"})
+    """A record without its times, and without the state of the checkout: somebody may be working on it."""
+    value = record.model_dump(mode="json", exclude={"started": True, "environment": {"commit", "dirty"}})
     value["stages"] = [stage["name"] for stage in value["stages"]]
     return value
 
@@ -72,7 +86,7 @@ def words(place: Home, method: str, *more: str) -> list[str]:
 
 def begin(place: Home, method: str, *more: str, meddle: Callable[[], None] = lambda: None) -> int:
     """A run in a fork of this process, which has everything imported and one thread. `meddle` is called in it before. Its pid."""
-    for name in ("torch", "benchmarks.stages", "benchmarks.runner", "benchmarks.board.build", "benchmarks.cli.run"):
+    for name in IMPORTED:
         importlib.import_module(name)  # here, once for all forks
     pid = os.fork()
     if pid:
