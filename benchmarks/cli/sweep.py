@@ -67,6 +67,8 @@ def call(args) -> int:
         took = f" in {outcome.seconds:.0f} s" if outcome.status == "done" else ""
         log.info("[%d/%d, %.0f min%s] %s: %s%s", ended, len(plans), spent / 60, left, outcome.name, what, took)
 
+    due = common.pages_due(leaderboard)
+    common.pages_begun(leaderboard)
     outcomes = sweep(plans, tier, jobs, each, args.force, said)
     failed = [o for o in outcomes if o.status == "failed"]
     print(_summary(plans, tier))
@@ -76,8 +78,10 @@ def call(args) -> int:
     )
     for outcome in failed:
         print(f"failed: {outcome.name}: {outcome.error}")
-    if args.limit is None and (counts["done"] or (counts["cached"] and not leaderboard.exists())):  # else no board takes one
+    if args.limit is None and (counts["done"] or (counts["cached"] and due)):  # else no board takes one
         common.refresh(results, leaderboard)
+    else:
+        common.pages_done(leaderboard)
     return 1 if failed else 0
 
 
