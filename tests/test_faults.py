@@ -116,7 +116,7 @@ KILLS = {  # moment: method, what is done to the process, what must lie there af
     "searching": ("decoder+swap", torn_block, "journal.combine"),
     "evaluating": ("decoder+swap", lambda: at_call("benchmarks.stages:Workbench", "_variants", 15), "stage.json"),
     "the record": ("decoder+swap", lambda: half_written("/results/"), UNFINISHED),
-    "pages": ("decoder+swap", lambda: half_written("/leaderboard/mini-v1"), UNFINISHED),
+    "pages": ("decoder+swap", lambda: half_written("/leaderboard/"), UNFINISHED),
 }
 MORE = {
     "training an encoder": ("lora+swap", lambda: at_call("torch.optim:Adam", "step", 5), "epoch.safetensors"),

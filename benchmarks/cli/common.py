@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from benchmarks.columns import fill
@@ -174,6 +176,28 @@ def first_line(plan, why: str | None = None) -> str:
     return fill(line + ("; its numbers never stand in for the paper's." if plan.protocol.name == "mini-v1" else "."))
 
 
+def pages_due(leaderboard: Path) -> bool:
+    """Whether pages must be made even where every record was there: none are, or a call that was to make them was killed."""
+    return not leaderboard.exists() or _unmade(leaderboard).exists()
+
+
+def pages_begun(leaderboard: Path) -> None:
+    """Remember, in the home, that records may come which the pages do not show yet; `pages_done` forgets it."""
+    with suppress(OSError):  # a full disk: the run will say so
+        _unmade(leaderboard).parent.mkdir(parents=True, exist_ok=True)
+        _unmade(leaderboard).touch()
+
+
+def pages_done(leaderboard: Path) -> None:
+    _unmade(leaderboard).unlink(missing_ok=True)
+
+
+def _unmade(leaderboard: Path) -> Path:
+    from benchmarks.files import home
+
+    return home() / "pages" / hashlib.sha256(str(leaderboard.resolve()).encode()).hexdigest()[:24]
+
+
 def refresh(results: Path, leaderboard: Path) -> None:
     """Make the pages again. That they cannot be written costs no run."""
     from benchmarks.board.build import build
@@ -183,6 +207,7 @@ def refresh(results: Path, leaderboard: Path) -> None:
     except OSError as error:
         log.warning("the pages in %s were not refreshed (%s); run: python -m benchmarks board build", leaderboard, error.strerror)
         return
+    pages_done(leaderboard)
     log.info("leaderboard: %s changed in %s", count(len(pages), "page"), near(leaderboard))
 
 

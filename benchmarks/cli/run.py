@@ -74,17 +74,20 @@ def call(args) -> int:
     if args.part:
         return _part(plans, args.part, used)
     results, tier, leaderboard = common.folders(args, plans)
-    made, fresh = [], []
+    made, fresh, due = [], [], common.pages_due(leaderboard)
+    common.pages_begun(leaderboard)
     for p in plans:
         record, was_cached = _one(p, tier / p.file_name, used, args.force, logs)
         made.append(record)
         fresh += [] if was_cached else [record]
     _tables(made, tier)
     common.say_logs(logs if fresh else ())
-    if any(fault(record, tier.name) is None for record in (fresh if leaderboard.exists() else made)):
+    if any(fault(record, tier.name) is None for record in (made if due else fresh)):
         common.refresh(results, leaderboard)
-    elif fresh:
-        log.info("leaderboard: unchanged, no board takes what was run")
+    else:
+        common.pages_done(leaderboard)
+        if fresh:
+            log.info("leaderboard: unchanged, no board takes what was run")
     return 1 if any(record.status == "failed" for record in made) else 0
 
 

@@ -103,7 +103,8 @@ def call(args) -> int:
         if args.dry_run:
             print(_each(plans, total.stages))
             return 0
-        begun = time.monotonic()
+        begun, due = time.monotonic(), common.pages_due(leaderboard)
+        common.pages_begun(leaderboard)
         outcomes = sweep(
             plans, tier, engine, each, args.force, _said(len(plans), begun), args.parts, known.peak if on_gpu else _nothing, logs
         )
@@ -122,8 +123,10 @@ def call(args) -> int:
     common.say_logs(logs)
     if args.shard:
         log.info("the pages are left as they are; once all shards are done: python -m benchmarks board build")
-    elif args.limit is None and (counts["done"] or (counts["cached"] and not leaderboard.exists())):  # else no board takes one
+    elif args.limit is None and (counts["done"] or (counts["cached"] and due)):  # else no board takes one
         common.refresh(results, leaderboard)
+    else:
+        common.pages_done(leaderboard)
     if failed:
         log.info("the same command does again what failed (%s)", some(o.name for o in failed))
     return 1 if failed else 0
