@@ -358,9 +358,10 @@ def test_a_board_too_large_to_keep_its_draws_has_the_same_numbers(monkeypatch):
 
     records = [example("dora+swap", seed) for seed in range(3)]
     kept = pool(records, "miou")
+    assert module.draws(kept)
     monkeypatch.setattr(module, "MOST", 1)
     anew = pool(records, "miou")
-    assert module.draws(kept) and not module.draws(anew)
+    assert not module.draws(anew)
     for name in kept.scores:
         one, other = module.interval(kept, name), module.interval(anew, name)
         assert (one.value, one.low, one.high, one.p) == pytest.approx((other.value, other.low, other.high, other.p), abs=1e-12)
