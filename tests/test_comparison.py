@@ -351,3 +351,20 @@ def test_a_page_of_a_board_with_one_method_has_no_comparison(tmp_path):
     put(example("base", 0, held=["base"]), tmp_path / "verified" / "a.json")
     made = render(tmp_path)
     assert set(made) == {"README.md", "mini-v1-camo.md"} and "#### Ranking" not in made["mini-v1-camo.md"]
+
+
+def test_a_board_too_large_to_keep_its_draws_has_the_same_numbers(monkeypatch):
+    from benchmarks.board import pool as module
+
+    records = [example("dora+swap", seed) for seed in range(3)]
+    kept = pool(records, "miou")
+    assert module.draws(kept)
+    monkeypatch.setattr(module, "MOST", 1)
+    anew = pool(records, "miou")
+    assert not module.draws(anew)
+    for name in kept.scores:
+        one, other = module.interval(kept, name), module.interval(anew, name)
+        assert (one.value, one.low, one.high, one.p) == pytest.approx((other.value, other.low, other.high, other.p), abs=1e-12)
+    assert [s.rank for s in standings(kept)] == [s.rank for s in standings(anew)]
+    one, other = (module.difference(p, "dora+swap", "dora").estimate for p in (kept, anew))
+    assert (one.low, one.high) == pytest.approx((other.low, other.high), abs=1e-12)
