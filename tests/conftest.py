@@ -10,6 +10,7 @@ import pytest
 # Read when torch is imported: threads that spin at a barrier cost more than they bring on a shared machine.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+os.environ["COLUMNS"] = "110"  # lines are wrapped in one place, whoever started the tests
 
 
 @pytest.fixture(scope="session", autouse=True)

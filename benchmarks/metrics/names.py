@@ -33,6 +33,7 @@ class Metric:
 
 # The field divides a sum over N pixels by N - 1: perfect maps of a few thousand pixels are a little better than 1.
 _NEARLY_ONE = 1.001
+_E = 2.0  # of the E-measure, whose sum is divided by one pixel less: two pixels count twice
 
 SLACK = 1e-3  # the cross-entropy of large logits in float32 can come out below 0
 
@@ -42,9 +43,9 @@ METRICS = {
         Metric("miou", "mIoU", scale=100, digits=2, unit="points"),
         Metric("dice", "Dice", scale=100, digits=2, unit="points"),
         Metric("s_measure", "S-measure", highest=_NEARLY_ONE),
-        Metric("e_adaptive", "adaptive E-measure", highest=_NEARLY_ONE),
-        Metric("e_mean", "mean E-measure", highest=_NEARLY_ONE),
-        Metric("e_max", "max E-measure", highest=_NEARLY_ONE),
+        Metric("e_adaptive", "adaptive E-measure", highest=_E),
+        Metric("e_mean", "mean E-measure", highest=_E),
+        Metric("e_max", "max E-measure", highest=_E),
         Metric("weighted_f", "weighted F"),
         Metric("mae", "MAE", higher_is_better=False),
         Metric("mse", "MSE", higher_is_better=False, digits=4, unit="m²", highest=None),
