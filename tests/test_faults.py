@@ -29,6 +29,7 @@ from benchmarks.train_state import TrainState
 from benchmarks.unpack import unpack
 from chanswap import FeatureCache, Journal, Swap
 from chanswap.writing import UNFINISHED, clear, whole
+from tests.small import few
 from tests.undisturbed import KILLED, Home, begin, end, faults, halves, prepared, timeless
 
 ROOT = Path(__file__).parents[1]
@@ -411,6 +412,7 @@ def refusing(monkeypatch) -> list[str]:
 
 
 def test_results_that_cannot_be_written_are_said_before_the_work(tmp_path, monkeypatch, refusing, capsys):
+    monkeypatch.setattr("benchmarks.data.generated.manifest", few)
     (tmp_path / "results").mkdir()
     refusing.append(str(tmp_path / "results"))
     monkeypatch.setattr("benchmarks.stages.Workbench", None)  # nothing is begun

@@ -23,7 +23,7 @@ from benchmarks.options import Options
 from benchmarks.protocols import PROTOCOLS, Training
 from benchmarks.train import train
 from benchmarks.train_state import TrainState
-from tests.small import small
+from tests.small import few, small
 
 TRAINING = Training(epochs=2, batch=4, learning_rate=1e-3, weight_decay=1e-3)
 FULL = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.11 GiB"
@@ -148,6 +148,7 @@ def place(tmp_path, tmp_path_factory, monkeypatch):
     (tmp_path / "home" / "data").symlink_to(images)
     monkeypatch.setenv("CHANSWAP_HOME", str(tmp_path / "home"))
     monkeypatch.setitem(PROTOCOLS._entries, "mini-v1", small())
+    monkeypatch.setattr("benchmarks.data.generated.manifest", few)
     return tmp_path
 
 

@@ -19,7 +19,7 @@ from benchmarks.plan import Request, plan
 from tests.undisturbed import timeless
 
 ROOT = Path(__file__).parents[1]
-SMALL = "from tests.small import shrink; shrink(); import sys; from benchmarks.cli import main; sys.exit(main())"
+SMALL = "from tests.undisturbed import shrink; shrink(); import sys; from benchmarks.cli import main; sys.exit(main())"
 
 
 def cold(place: Path, images: Path, method: str, *words: str) -> records.Record:
