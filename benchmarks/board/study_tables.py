@@ -83,14 +83,19 @@ def agreement(records: Sequence[StudyRecord]) -> Table:
                 "rank correlation, search and test gain": _number(_ranks(search, test)),
                 "harmful on the search set: on the test set": _then(record, HARMFUL),
                 "useful on the search set: on the test set": _then(record, USEFUL),
+                "rank correlation, zeroing and best replacement, search gains": _number(
+                    _ranks(search, [c.replacement_gain for c in record.channels])
+                ),
                 "rank correlation, level and test gain": _number(_ranks([abs(c.level) for c in record.channels], test)),
             }
         )
     notes = (
-        "Level: how far a channel's mean over the search images is from zero. Where channels of a high level lose most, zero is no "
-        "neutral value for them: a channel is then useful also because the decoder expects its usual level.",
+        "Best replacement: what a channel gains when the best of all others is shown in its place, as the search does.",
+        "Level: how far a channel's mean over the search images is from zero. Near -1, the channels far from zero would be those that "
+        "are missed, because zero is no neutral value for them; near 0, that does not decide it.",
     )
     short = {"rank correlation, search and test gain": "search~test", "rank correlation, level and test gain": "level~test"}
+    short |= {"rank correlation, zeroing and best replacement, search gains": "zeroed~replaced"}
     short |= {f"{label} on the search set: on the test set": f"{label} on search: on test" for label in (HARMFUL, USEFUL)}
     return Table("", pd.DataFrame(rows), notes, short=short)
 
