@@ -391,6 +391,22 @@ def test_folders_that_are_really_read_only(tmp_path, images):
         assert "set CHANSWAP_HOME to a folder that can be written" in (second.folder / "said").read_text()
 
 
+def test_images_and_pages_that_find_no_room_cost_no_run(tmp_path, monkeypatch, caplog):
+    from benchmarks.cli.common import pages_due, refresh
+    from benchmarks.data import generated
+
+    monkeypatch.setattr("benchmarks.data.generated.manifest", few)
+    monkeypatch.setenv("CHANSWAP_HOME", str(tmp_path / "home"))
+    with room(1000):
+        assert len(generated.load("camo-mini", "test", ["test-00000", "test-00003"])) == 2
+    assert "the generated images could not be kept" in caplog.text
+    records.write(records.read(_first("verified")), tmp_path / "results" / "verified" / "x.json")
+    with room(500):
+        refresh(tmp_path / "results", tmp_path / "leaderboard")
+    assert "were not refreshed (File too large); run: python -m benchmarks board build" in caplog.text
+    assert not [p for p in tmp_path.rglob("*.md")] and pages_due(tmp_path / "other")
+
+
 # Folders and clocks
 
 
