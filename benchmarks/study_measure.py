@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+
+import torch
 
 from benchmarks import data
 from benchmarks.metrics.intervals import Estimate, paired
@@ -59,7 +62,8 @@ def measure(bench: Workbench, job: Job) -> dict:
             curves[name] = Curve(candidates=pairs, sizes=sizes).model_dump(mode="json")
         level, spread = levels(cache.sites)
         found = Swap(bench.found().pairs, channels=search.channels)
-        table = altered(test, [constant(found, level)], **options("constant")).double().numpy()
+        changes = [partial(found, axis=0), constant(found, level), constant(found, torch.zeros_like(level))]
+        table = altered(test, changes, **options("instead")).double().numpy()
     best = {pair[0]: (pair[1], gain) for pair, gain in reversed(one_a_channel(screen, search.channels))}
     zeroed = {part: effects(z.gains) for part, z in without.items()}
     channels = [
@@ -78,8 +82,14 @@ def measure(bench: Workbench, job: Job) -> dict:
     bases = {f"{part}_base": float(z.base.double().mean()) for part, z in without.items()}
     features = test = None  # some systems remove no file that is mapped
     path.unlink(missing_ok=True)
-    level_gain = effect_of(paired(table[:, 1], table[:, 0])).model_dump(mode="json")
-    return {"channels": channels, **curves, **bases, "constant_test": level_gain}
+    plain, swapped, level_instead, zero_instead = table.T
+    instead = {
+        "constant_test": (level_instead, plain),
+        "zeroed_test": (zero_instead, plain),
+        "map_test": (swapped, level_instead),
+    }
+    compared = {name: effect_of(paired(*both)).model_dump(mode="json") for name, both in instead.items()}
+    return {"channels": channels, **curves, **bases, **compared}
 
 
 def _gains(scorer: Scorer, swaps: Sequence[Swap], options: dict) -> list[Estimate]:

@@ -135,6 +135,8 @@ class StudyRecord(_Part):
     constant_test: Effect = Field(
         description="gain on the test set when each replaced channel is set to the level of the channel shown: no map, one number"
     )
+    zeroed_test: Effect = Field(description="gain on the test set when each replaced channel is set to zero")
+    map_test: Effect = Field(description="the swap against that constant on the test set: what the shown channel's map adds")
     best_pairs: Curve = Field(description="from the ten best pairs, as the search combines them")
     one_a_channel: Curve = Field(description="from the best pair of each of ten channels")
     examples: list[Example]

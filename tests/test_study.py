@@ -63,6 +63,7 @@ def record(seed: int = 0, **changes) -> StudyRecord:
         metric="miou", seed=0, code="c", weights="w", data="d", search_images=["s0", "s1"],
         test_images=[f"t{k}" for k in range(5)], search_base=0.7, test_base=0.65, channels=channels, swap=[(1, 2)],
         swap_search_gain=0.03, swap_test=effect(0.02, 0.01), constant_test=effect(0.001, 0.7),
+        zeroed_test=effect(-0.01, 0.01), map_test=effect(0.0005, 0.7),
         best_pairs=curve([(1, 2), (3, 4)], [0.03, 0.02]), one_a_channel=curve([(1, 2), (3, 4), (5, 6)], [0.03, 0.04, -0.1]),
         examples=[
             {"place": place, "image": f"t{k}", "scores": {"base": 0.5, "base+swap": 0.5 + k / 10}}
@@ -121,7 +122,9 @@ def test_every_number_of_the_page_comes_from_the_record():
         assert row["best replacement: search gain, points"] == f"{signed(channel.replacement_gain)} by {channel.best_replacement}"
         assert row["level (spread)"] == f"{channel.level:+.2f} (0.50)"
     (row,) = study_tables.constants([made]).frame.to_dict("records")
-    assert list(row.values())[1:] == ["1<-2", "+3.00", interval(made.swap_test), interval(made.constant_test)]
+    assert list(row.values())[1:] == [
+        "1<-2", "+3.00", *(interval(e) for e in (made.swap_test, made.zeroed_test, made.constant_test, made.map_test)),
+    ]  # fmt: skip
     grown = study_tables.growth(made).frame
     sizes = [*made.best_pairs.sizes, *made.one_a_channel.sizes]
     assert list(grown["pairs"]) == ["1", "2", "1", "2", "3"]
@@ -264,8 +267,12 @@ def test_recurrence_joins_what_may_stand_together():
         sets = [{c for c, x in enumerate(r.channels) if x.test_label == what} for r in studies]
         assert row["of each task"] == ", ".join(f"d{k}: {len(s)}" for k, s in enumerate(sets))
         assert row["in two tasks or more"] == str(sum(sum(c in s for s in sets) > 1 for c in range(C)))
+    frame = recurrence.alike(studies).frame
+    assert list(frame["tasks"]) == ["d0, d1", "d0, d2", "d1, d2"] and set(frame["by chance (95 %)"]) == {"-0.74 to +0.74"}
+    ranks = [np.argsort(np.argsort([c.test.value for c in r.channels])) for r in studies]
+    assert frame["rank correlation of the test gains of zeroing"][0] == f"{np.corrcoef(ranks[0], ranks[1])[0, 1]:+.2f}"
     others = [studies[0], record(1, dataset="d1", weights="others"), record(2, dataset="d2", method="lora")]
-    assert len(recurrence.table(nothing, others).frame) == 0
+    assert len(recurrence.table(nothing, others).frame) == 0 and len(recurrence.alike(others).frame) == 0
     assert len(recurrence.table(nothing, [studies[0], record(1, dataset="d1", limit=3)]).frame) == 0
 
 
@@ -301,7 +308,7 @@ CALL = ["study", "--task", "camo", "--threads", "1", "--device", "cpu", "--resul
 def test_a_study_from_end_to_end(place, capsys):
     results = place / "results"
     assert main([*CALL, str(results), "--dry-run"]) == 0
-    assert re.search(r"study +each of 64 channels zeroed.* to do", capsys.readouterr().out) and not results.exists()
+    assert re.search(r"study +64 channels, .* to do", capsys.readouterr().out) and not results.exists()
     assert main([*CALL, str(results), "--limit", "6"]) == 0
     shown = capsys.readouterr().out
     (path,) = (results / "study").glob("*.json")
@@ -317,6 +324,10 @@ def test_a_study_from_end_to_end(place, capsys):
     # The swap's gain is also a size's, from other features: those of one batch, and these of one image each.
     (same,) = [s for s in found.best_pairs.sizes if s.pairs == found.swap] or [None]
     assert same is None or same.test.value == pytest.approx(found.swap_test.value, abs=2e-3)
+    added = found.swap_test.value - found.constant_test.value
+    assert found.map_test.value == pytest.approx(added, abs=2e-3)
+    if len(found.swap) == 1:
+        assert found.zeroed_test.value == pytest.approx(found.channels[found.swap[0][0]].test.value, abs=1e-6)
     assert [e.place for e in found.examples] == ["best", "median", "worst"]
     gaps = [e.scores["base+swap"] - e.scores["base"] for e in found.examples]
     assert gaps == sorted(gaps, reverse=True)

@@ -6,10 +6,12 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
+from benchmarks.board import study_tables
 from benchmarks.board.collect import Collection
 from benchmarks.board.pool import SWAP
 from benchmarks.board.text import Table
@@ -17,6 +19,7 @@ from benchmarks.study_records import StudyRecord
 from chanswap.multiple import ALPHA, HARMFUL, USEFUL, holm
 
 MOST = 512  # channels of a record that is believed: a mask decoder reads 256, and the work grows fast with them
+NORMAL = 1.96  # a rank correlation of n independent things is nearly normal with variance 1 / (n - 1) (Kendall, 1948)
 _TINY = 1e-12  # probability of a state that is not followed further: no digit shown depends on it
 
 
@@ -99,6 +102,31 @@ def table(found: Collection, studies: Sequence[StudyRecord]) -> Table:
     return Table("", pd.DataFrame(rows), (), "No two tasks have been studied or searched with one backbone.", short)
 
 
+def alike(studies: Sequence[StudyRecord]) -> Table:
+    """Whether two tasks agree on what each channel does: a row for each two studies of one model."""
+    rows = []
+    for one, other in combinations(studies, 2):
+        if _model(one) == _model(other) and one.dataset != other.dataset and one.limit is other.limit is None:
+            gains = [[channel.test.value for channel in record.channels] for record in (one, other)]
+            found = study_tables.ranks(*gains)
+            chance = NORMAL / (len(one.channels) - 1) ** 0.5 if len(one.channels) > 1 else 1.0
+            rows.append(
+                {
+                    "backbone": f"{one.backbone}, {one.protocol}",
+                    "method": one.method,
+                    "tasks": f"{one.dataset}, {other.dataset}",
+                    "rank correlation of the test gains of zeroing": study_tables.number(found),
+                    "by chance (95 %)": f"-{chance:.2f} to +{chance:.2f}",
+                }
+            )
+    return Table("", pd.DataFrame(rows), (), "No two tasks have been studied with one model.")
+
+
+def _model(record: StudyRecord) -> tuple:
+    """What must be equal for channels to be the same channels."""
+    return record.protocol, record.protocol_hash, record.backbone, record.weights, record.method
+
+
 def _sets(found: Collection, studies: Sequence[StudyRecord]) -> dict[tuple, tuple[int, dict[str, frozenset[int]]]]:
     """By protocol, its version, backbone, its weights, method and kind: the number of channels, and the set of each dataset."""
     gathered: dict[tuple, dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
@@ -116,7 +144,7 @@ def _sets(found: Collection, studies: Sequence[StudyRecord]) -> dict[tuple, tupl
                 add((*key, what), search.channels, spec.dataset, {pair[place] for pair in search.pairs})
     for record in studies:
         if record.limit is None:
-            key = (record.protocol, record.protocol_hash, record.backbone, record.weights, record.method)
+            key = _model(record)
             for label in (HARMFUL, USEFUL):
                 chosen = {c for c, channel in enumerate(record.channels) if channel.test_label == label}
                 add((*key, f"{label}, by zeroing"), len(record.channels), record.dataset, chosen)

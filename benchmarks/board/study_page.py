@@ -59,7 +59,12 @@ def pages(results: Path, found: Collection) -> dict[str, list[str] | str]:
         for record in records:
             summary = f"<summary>{escape(name(record))}: the swap of each number of pairs</summary>"
             parts += [f"<details>{summary}", markdown(growth(record)), "</details>"]
-        parts += ["## Channels that come back from task to task", _CHANCE, markdown(recurrence.table(found, records))]
+        parts += [
+            "## Channels that come back from task to task",
+            _CHANCE,
+            markdown(recurrence.alike(records)),
+            markdown(recurrence.table(found, records)),
+        ]
         parts += ["## Masks and maps", _LOOK]
         for record in records:
             parts += [f"### {escape(name(record))}", *_pictures(results, record), code([record.command])]

@@ -80,13 +80,13 @@ def agreement(records: Sequence[StudyRecord]) -> Table:
         rows.append(
             {
                 "dataset": name(record),
-                "rank correlation, search and test gain": _number(_ranks(search, test)),
+                "rank correlation, search and test gain": number(ranks(search, test)),
                 "harmful on the search set: on the test set": _then(record, HARMFUL),
                 "useful on the search set: on the test set": _then(record, USEFUL),
-                "rank correlation, zeroing and best replacement, search gains": _number(
-                    _ranks(search, [c.replacement_gain for c in record.channels])
+                "rank correlation, zeroing and best replacement, search gains": number(
+                    ranks(search, [c.replacement_gain for c in record.channels])
                 ),
-                "rank correlation, level and test gain": _number(_ranks([abs(c.level) for c in record.channels], test)),
+                "rank correlation, level and test gain": number(ranks([abs(c.level) for c in record.channels], test)),
             }
         )
     notes = (
@@ -143,12 +143,14 @@ def constants(records: Sequence[StudyRecord]) -> Table:
                 "swap": pairs(record.swap),
                 f"search gain, {shown.name}": shown.show(record.swap_search_gain, True),
                 f"swap: test gain, {shown.name} (95 %)": effect(record.swap_test, shown),
+                f"zero instead: test gain, {shown.name} (95 %)": effect(record.zeroed_test, shown),
                 f"a constant instead: test gain, {shown.name} (95 %)": effect(record.constant_test, shown),
+                f"swap - constant, {shown.name} (95 %)": effect(record.map_test, shown),
             }
         )
     notes = (
-        "A constant instead: each replaced channel is set to one number, the mean over the search images of the channel that the swap "
-        "shows there. Where that gains as much, what was removed counts, and not what is shown.",
+        "Zero, or a constant instead: each replaced channel is set to zero, or to one number, the mean over the search images of the "
+        "channel that the swap shows there. Swap - constant is what the map of that channel adds; a tie says that no addition was shown.",
     )
     return Table("", pd.DataFrame(rows), notes)
 
@@ -193,11 +195,12 @@ def effect(e: Effect, shown: Unit) -> str:
     return f"{shown.show(e.value, True)} ({shown.show(e.low, True)} to {shown.show(e.high, True)})" + (" tie" if tie else "")
 
 
-def _ranks(a: Sequence[float], b: Sequence[float]) -> float | None:
+def ranks(a: Sequence[float], b: Sequence[float]) -> float | None:
     """Spearman's rank correlation; None where one of both does not vary."""
     first, second = pd.Series(a).rank(), pd.Series(b).rank()
     return None if first.nunique() < 2 or second.nunique() < 2 else float(first.corr(second))
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """A correlation in a table."""
     return "" if value is None else f"{round(value, 9):+.2f}"
