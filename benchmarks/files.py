@@ -17,7 +17,7 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a full disk, a spent quot
 REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 # Numbers of errors that a disk or its owner makes; a wild offset in a damaged file is an OSError too, of another number.
-_NAMES = ("ENOENT", "ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EIO", "EMFILE", "ENFILE", "EISDIR")
+_NAMES = ("ENOENT", "ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EIO", "EMFILE", "ENFILE", "EISDIR", "EFBIG")
 DISK_ERRORS = {getattr(errno, name) for name in _NAMES if hasattr(errno, name)}
 # Names of devices, which Windows opens whatever ending follows.
 RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)", re.I)

@@ -224,7 +224,9 @@ def test_a_printed_number_is_a_number_and_stands_once(tmp_path, caplog):
         b"table4,b",
     ]
     path.write_bytes(head + b"\n".join(rows))
-    assert printed(tmp_path, "table4") == {("b", "sound", "m"): "34.6", ("b", "same", "m"): "3.0"}
+    # An empty value is the paper's dash.
+    sound = {("b", "sound", "", "m"): "34.6", ("b", "odd0", "", "m"): "-", ("b", "same", "", "m"): "3.0"}
+    assert printed(tmp_path, "table4") == sound
     for damage in (b"\xff\xfe", b"\xed\xa0\x80"):
         path.write_bytes(head + damage + rows[0])
         assert printed(tmp_path, "table4") == {} and "table4.csv is damaged" in caplog.text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -49,7 +50,7 @@ def found(place) -> dict[str, records.Record]:
 
 
 def timeless(record: records.Record) -> dict:
-    value = record.model_dump(mode="json", exclude={"started", "stages"})
+    value = record.model_dump(mode="json", exclude={"started", "stages", "digest"})
     return value
 
 
@@ -153,7 +154,7 @@ def test_an_interrupted_search_goes_on_where_it_stopped(place, monkeypatch, caps
     assert "goes on from here" in capsys.readouterr().err
     assert not list((place / "results").rglob("*.json"))
     blocks: list = []
-    monkeypatch.setattr(scoring, "_block", lambda *args: blocks.append(args[2:]) or original(*args))
+    monkeypatch.setattr(scoring, "_block", lambda *args: blocks.append(args[2:4]) or original(*args))
     assert run(place, "base+swap") == 0
     screened = [b for b in blocks if b[1] or b in [(0, 0), (1, 0)]]
     assert not {(0, 0), (0, 1024), (0, 2048)} & set(blocks[:5])  # what was finished is not scored again
@@ -288,7 +289,7 @@ def test_a_limited_run_is_marked(place):
 def test_a_failed_run_says_why_and_where_more_is_and_leaves_the_pages_alone(place, monkeypatch, capsys):
     assert run(place, "base") == 0
     before = {p: p.stat().st_mtime_ns for p in (place / "leaderboard").iterdir()}
-    assert "build 2 pages" in capsys.readouterr().err
+    assert re.search(r"build \d+ pages", capsys.readouterr().err)
     monkeypatch.setattr("benchmarks.stages.train", lambda *a, **k: (_ for _ in ()).throw(OSError("a cable came off")))
     for ending in (".json", ".failed.json"):  # the second failure does not overwrite the first
         assert run(place, "decoder") == 1
