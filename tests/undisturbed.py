@@ -76,7 +76,7 @@ def shrink() -> None:
 
 def timeless(record: records.Record) -> dict:
     """A record without its times, and without the state of the checkout: somebody may be working on it."""
-    value = record.model_dump(mode="json", exclude={"started": True, "environment": {"commit", "dirty"}})
+    value = record.model_dump(mode="json", exclude={"started": True, "digest": True, "environment": {"commit", "dirty"}})
     value["stages"] = [stage["name"] for stage in value["stages"]]
     return value
 
