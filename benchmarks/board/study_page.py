@@ -87,7 +87,8 @@ _WAYS = (
     "test gains what came of it. (The scale is that of square roots, here and above.)"
 )
 _CHANCE = (
-    "The paper names channel 19 effective, and 20, 98, 162 and 226 redundant, across domains. Here a set of channels for each task: "
+    "The paper names channel 19 effective, and 20, 98, 162 and 226 redundant, across domains. First, whether two tasks "
+    "order all channels alike by what zeroing gains on their test sets. Then a set of channels for each task: "
     "those that the swaps of the verified records replace or show (of all seeds), and those that a study calls harmful or useful by "
     "zeroing (test set). *By chance* is how many channels would be in two sets or more if each task drew as many as its set has at "
     "random; *p* the probability of at least as many as were found, *corrected* for the number of rows (Holm). The embedded tasks share "
