@@ -10,7 +10,7 @@ import pandas as pd
 
 from benchmarks.board.text import Table
 from benchmarks.board.units import Unit, unit
-from benchmarks.printed import printed
+from benchmarks.printed import DASH, printed
 from benchmarks.study_records import Curve, Effect, StudyRecord
 from chanswap.multiple import ALPHA, HARMFUL, REDUNDANT, USEFUL
 
@@ -21,9 +21,9 @@ EXTREMES = 5
 def printed_table(results: Path, records: Sequence[StudyRecord]) -> Table:
     """The paper's table 1, as printed, with the difference of its two rows."""
     rows, numbers = [], printed(results, "table1")
-    for (backbone, method, metric), value in numbers.items():
-        base = numbers.get((backbone, "base", metric))
-        if method.startswith("zero-") and base is not None:
+    for (backbone, method, dataset, metric), value in numbers.items():
+        base = numbers.get((backbone, "base", dataset, metric))
+        if method.startswith("zero-") and base is not None and DASH not in (base, value):
             rows.append(
                 {
                     "channel": method.removeprefix("zero-"),
