@@ -66,7 +66,7 @@ def prepare(args) -> None:
     from benchmarks.files import make_home
 
     threads.wait_passively()
-    if args.deterministic:
+    if getattr(args, "deterministic", False):  # not every command that computes has the flag
         before_torch()
     if args.offline:
         os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TRANSFORMERS_OFFLINE="1")
