@@ -20,7 +20,7 @@ from benchmarks.compare.sides import Wanted, pairs
 from benchmarks.errors import UsageError
 from benchmarks.metrics.intervals import holm, two_sided
 from benchmarks.records import Record, hash_of, write
-from tests.make_example_results import CAMO, RESULTS, example, measured
+from tests.make_example_results import CAMO, RESULTS, example, few, measured
 
 ROOT = Path(__file__).parents[1]
 
@@ -57,7 +57,7 @@ def test_numbers_are_those_of_the_boards_own_tables(capsys):
             frame = tables.summary([r for r in records if r.spec.method == a]).frame.set_index("evaluation")
             (shown,) = (v[a] for k, v in frame.items() if k.startswith("difference"))
             assert shown.startswith(f"{100 * row['difference']:+.2f} ({100 * row['low']:+.2f} to {100 * row['high']:+.2f})")
-        values = [np.stack([s.to_numpy() for s in pooled.scores[name].values()]) for name in (a, b)]
+        values = [np.stack([s.values for s in pooled.scores[name].values()]) for name in (a, b)]
         gaps = (values[0] - values[1]).mean(0)
         assert (row["better"], row["worse"]) == ((gaps > 5e-7).sum(), (gaps < -5e-7).sum())
         assert row["images"] == 500 == row["better"] + row["alike"] + row["worse"]
@@ -65,15 +65,15 @@ def test_numbers_are_those_of_the_boards_own_tables(capsys):
 
 
 def test_p_values_are_corrected_for_all_that_is_printed(capsys):
-    few = compare(capsys, "base+swap", "base", "dora", "--dataset", "camo-mini")
-    assert [(r["a"], r["b"]) for r in few["comparisons"]] == [("base+swap", "base"), ("base+swap", "dora")]
-    every = compare(capsys, "base+swap", "base", "dora", "--all-pairs", "--dataset", "camo-mini")
+    some = compare(capsys, "base+swap", "base", "dora", "--dataset", "camo-mini", results=few())
+    assert [(r["a"], r["b"]) for r in some["comparisons"]] == [("base+swap", "base"), ("base+swap", "dora")]
+    every = compare(capsys, "base+swap", "base", "dora", "--all-pairs", "--dataset", "camo-mini", results=few())
     assert [(r["a"], r["b"]) for r in every["comparisons"]][2:] == [("base", "dora")] and every[
         "correction"
     ] == "Holm, 3 comparisons"
-    for made in (few, every):
+    for made in (some, every):
         assert [r["p_corrected"] for r in made["comparisons"]] == holm([r["p"] for r in made["comparisons"]])
-    assert [r["p"] for r in few["comparisons"]] == [r["p"] for r in every["comparisons"]][:2]
+    assert [r["p"] for r in some["comparisons"]] == [r["p"] for r in every["comparisons"]][:2]
 
 
 def test_less_is_better_where_it_is(capsys):

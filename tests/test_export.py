@@ -22,7 +22,7 @@ from benchmarks.export.rows import Choice, chosen
 from benchmarks.export.tidy import COLUMNS, tidy
 from benchmarks.metrics.intervals import bootstrap, paired
 from benchmarks.records import Record
-from tests.make_example_results import RESULTS, example
+from tests.make_example_results import example, few
 from tests.test_board import changed, put
 
 HOSTILE = r'=HYPERLINK("http://x"),\input{/etc/passwd}%$&_#{}~^<b>|`a` --- ñ € 日本'
@@ -39,7 +39,7 @@ class Parsed:
 
 @pytest.fixture(scope="module")
 def every():
-    return chosen(RESULTS, Choice(tier="all"))
+    return chosen(few(), Choice(tier="all"))
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +188,7 @@ def test_a_hostile_name_stays_a_string_of_the_yaml(hostile):
 
 
 def test_the_command_writes_prints_and_says_what_there_is(tmp_path, capsys):
-    results = ["--results", str(RESULTS)]
+    results = ["--results", str(few())]
     assert main(["export", "--format", "csv", "--dataset", "camo-mini", *results, "--out", str(tmp_path / "a.csv")]) == 0
     assert main(["export", "--format", "csv", "--dataset", "camo-mini", *results]) == 0
     printed = capsys.readouterr().out
@@ -199,8 +199,8 @@ def test_the_command_writes_prints_and_says_what_there_is(tmp_path, capsys):
 
 
 def test_the_tier_is_verified_unless_said_otherwise():
-    assert {b.tier for b in chosen(RESULTS, Choice())} == {"verified"}
-    assert {b.tier for b in chosen(RESULTS, Choice(tier="community"))} == {"community"}
+    assert {b.tier for b in chosen(few(), Choice())} == {"verified"}
+    assert {b.tier for b in chosen(few(), Choice(tier="community"))} == {"community"}
     with pytest.raises(MissingData):
-        chosen(RESULTS, Choice(dataset="cod10k"))  # community alone
-    assert isinstance(next(iter(chosen(RESULTS, Choice()).values()))[0], Record)
+        chosen(few(), Choice(dataset="cod10k"))  # community alone
+    assert isinstance(next(iter(chosen(few(), Choice()).values()))[0], Record)

@@ -12,7 +12,7 @@ from benchmarks.board.build import build
 from benchmarks.board.collect import EMBEDDED
 from benchmarks.board.front import front
 from tests.browser import NAMES, Browser, find
-from tests.make_example_results import RESULTS
+from tests.make_example_results import RESULTS, few
 
 PROGRAM = find()
 pytestmark = pytest.mark.skipif(
@@ -43,7 +43,7 @@ FAINT = """(() => {
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     top = tmp_path_factory.mktemp("top")
-    (top / "results").symlink_to(RESULTS)
+    (top / "results").symlink_to(few())
     build(top / "results", top / "leaderboard")
     return (top / "leaderboard" / html.PAGE).as_uri()
 
@@ -380,7 +380,7 @@ def test_thousands_of_rows_come_in_parts(chromium, tmp_path):
     from benchmarks.board.collect import boards, collect
     from benchmarks.board.tables import summary
 
-    found = collect(RESULTS)
+    found = collect(few())
     data = front(found.kept, {b: summary(r) for b, r in boards(found.kept).items()})
     row = next(r for r in data["rows"] if r["name"] == "dora")
     rows = [row | {"id": f"{k:x}", "name": f"dora{k}", "score": f"{k}.00"} for k in range(5000)]

@@ -193,8 +193,8 @@ def test_the_runs_of_a_sweep_are_logged(plain, tmp_path, monkeypatch):
 
     monkeypatch.setitem(BACKENDS, "tensorboard", Keeping)
     request = Request("camo", "lora+swap", device="cpu", strategy="taylor")
-    (outcome,) = _group([plan(request, 0)], tmp_path / "results/community", 1, False, ("tensorboard",))
-    assert outcome.status == "done" and Keeping.told[-1] == () and Keeping.told[-2][0]["status"] == "done"
+    ((status, _, error),) = _group([plan(request, 0)], tmp_path / "results/community", 1, False, ("tensorboard",))
+    assert (status, error) == ("done", None) and Keeping.told[-1] == () and Keeping.told[-2][0]["status"] == "done"
 
 
 def test_a_run_that_fails_closes_its_log(plain, tmp_path, monkeypatch):
