@@ -97,7 +97,7 @@ class Killer(threading.Thread):
 
 def test_two_processes_at_one_cell_do_it_once_and_its_numbers_are_those_of_one(home, sequential, tmp_path):
     plans = [home.plan("base+swap")]
-    jobs = [Job(name, _group, (plans, tmp_path / "tier", 1, False)) for name in ("one", "other")]
+    jobs = [Job(name, _group, (plans, tmp_path / "tier", 1, False, ())) for name in ("one", "other")]
     ended = work(Local([None, None], 1), jobs)
     assert sorted(e.value[0][0] for e in ended.values()) == ["cached", "done"]
     (record,) = left(tmp_path / "tier").values()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,9 +26,10 @@ class Metric:
         """+1 where more is better, -1 where less is: a difference times this is a gain."""
         return 1 if self.higher_is_better else -1
 
-    def fits(self, values: Iterable[float]) -> bool:
+    def fits(self, values: Sequence[float]) -> bool:
         """Whether values can be of this metric and in its unit."""
-        return all(-SLACK <= x <= (float("inf") if self.highest is None else self.highest + SLACK) for x in values)
+        most = float("inf") if self.highest is None else self.highest + SLACK
+        return not values or (-SLACK <= min(values) and max(values) <= most)
 
 
 # The field divides a sum over N pixels by N - 1: perfect maps of a few thousand pixels are a little better than 1.
