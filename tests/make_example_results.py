@@ -8,6 +8,7 @@ The numbers are invented. Look at the golden pages after writing them: they are 
 
 from __future__ import annotations
 
+import atexit
 import json
 import shutil
 import sys
@@ -365,7 +366,9 @@ def write_examples(folder: Path) -> None:
 def few() -> Path:
     """A results folder of the example records of invented protocols alone: those of installed ones, which fill cells of the paper's
     tables, are left out, so that a test can say what it expects of a page."""
-    folder = Path(tempfile.mkdtemp(prefix="few-")) / "results"
+    kept = tempfile.TemporaryDirectory(prefix="few-")
+    atexit.register(kept.cleanup)
+    folder = Path(kept.name) / "results"
     for path in RESULTS.rglob("*.json"):
         name = path.relative_to(RESULTS)
         text = path.read_text(encoding="utf-8")

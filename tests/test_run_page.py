@@ -105,7 +105,8 @@ def words(made: Page) -> str:
 
 @pytest.fixture(scope="module")
 def every() -> dict[str, Record]:
-    return {name: Record.model_validate_json(text) for name, text in examples().items() if "cut-off" not in name}
+    of_runs = {name: text for name, text in examples().items() if not name.startswith("cost/") and "cut-off" not in name}
+    return {name: Record.model_validate_json(text) for name, text in of_runs.items()}
 
 
 def test_every_kind_of_record_has_a_whole_page_in_both_formats(every):
@@ -117,7 +118,7 @@ def test_every_kind_of_record_has_a_whole_page_in_both_formats(every):
         assert record.spec.method.split("|")[0] in as_markdown.text(made, "x")
         shown = words(made)
         if record.status == "failed":
-            assert "On no board: out of memory" in shown and "Result" not in shown
+            assert "On no board: " + record.error.partition(" |")[0] in shown and "Result" not in shown
         if record.marks:
             assert "On no board: " in shown
 
