@@ -82,6 +82,7 @@ def run(reader: Reader, seed: int, first: int, count: int, tally: Tally, save: P
         tally.refused += outcome == "refused"
         if outcome == "failed":
             tally.failures.append(f"case {case}: {why}")
+            print(f"FAILED {reader.name} {tally.failures[-1]}", file=sys.stderr, flush=True)  # a long run may be stopped
             if save:
                 save.mkdir(parents=True, exist_ok=True)
                 (save / f"{reader.name}-seed{seed}-case{case}.bin").write_bytes(data)

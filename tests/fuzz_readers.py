@@ -631,7 +631,7 @@ def generated(home: Path) -> Reader:
         same = value is None or (np.array_equal(value[0], images) and np.array_equal(value[1], truths))
         return None if same else "other images than the manifest's"
 
-    read = placed(home / "g.npz", lambda path: module._read(path, expected))
+    read = placed(home / "g.npz", lambda path: module._read(path, expected, [(a.shape, a.dtype) for a in (images, truths)]))
     return Reader("generated", [buffer.getvalue()], read, (), unsound, 15)
 
 

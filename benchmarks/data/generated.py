@@ -74,7 +74,7 @@ def _path(dataset: str, split: str) -> Path:
 
 def _arrays(dataset: str, split: str) -> tuple[np.ndarray, np.ndarray]:
     entry, path = manifest(dataset)["splits"][split], _path(dataset, split)
-    arrays = _read(path, entry["sha256"])
+    arrays = _read(path, entry["sha256"], _forms(_kind(dataset), entry["images"]))
     if arrays is None:
         arrays = generate(dataset, split, entry["images"])
         if digest(*arrays) != entry["sha256"]:
@@ -116,16 +116,24 @@ def _kind(dataset: str) -> str:
     return TASKS.get(DATASETS.get(dataset).task).kind
 
 
-def _read(path, expected: str):
+def _forms(kind: str, count: int) -> list[tuple[tuple[int, ...], type]]:
+    """Shape and type of the images and of the truths of a split, as `generate` makes them."""
+    truths = {DEPTH: ((count, SIZE, SIZE), np.uint16), CLASSIFICATION: ((count,), np.uint8)}
+    return [((count, SIZE, SIZE, 3), np.uint8), truths.get(kind, ((count, SIZE * SIZE // 8), np.uint8))]
+
+
+def _read(path: Path, expected: str, forms: list[tuple[tuple[int, ...], type]]) -> tuple[np.ndarray, np.ndarray] | None:
     try:
         with np.load(path) as kept:
-            arrays = kept["images"], kept["masks"]
+            arrays = kept["images"], kept["masks"]  # NumPy gives the bytes of what does not begin as an array
+        whole = all(isinstance(a, np.ndarray) and (a.shape, a.dtype) == form for a, form in zip(arrays, forms))
+        whole = whole and digest(*arrays) == expected  # which knows nothing of shapes
     except FileNotFoundError:
         return None
     except Exception as error:  # a damaged zip raises half a dozen kinds
         log.warning("%s is damaged (%s); generating its images again", path, error)
         return None
-    if digest(*arrays) != expected:
+    if not whole:
         log.warning("%s is damaged; generating its images again", path)
         return None
     return arrays
