@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from benchmarks.plain import printable
 
+_ENDLESS = re.compile(r"(\S{300})\S{600,}(\S{100})")  # no path that a person chose, but one from a damaged file
+
 
 class BenchmarkError(Exception):
-    """Its text is one line that prints, whatever names of files and words of servers it quotes."""
+    """Its text is one line that prints and can be read, whatever names of files and words of servers it quotes."""
 
     exit_code = 1
 
     def __init__(self, text: str = ""):
-        super().__init__(printable(text))
+        super().__init__(_ENDLESS.sub(r"\1...\2", printable(text)))
 
 
 class RunFailed(BenchmarkError):

@@ -50,6 +50,13 @@ def test_text_for_a_terminal_is_a_line_that_prints(name):
     assert len(plain(name)) <= 300
 
 
+def test_an_error_that_quotes_an_endless_name_can_be_read():
+    said = str(MissingData(f"/data/{'x' * 100_000}.png cannot be read; replace the file"))
+    assert said.startswith("/data/xxx") and said.endswith("xxx.png cannot be read; replace the file") and len(said) < 500
+    long = f"/{'a-folder/' * 80}image.png"  # a path that a person may have
+    assert str(MissingData(f"{long} is missing")) == f"{long} is missing"
+
+
 @pytest.mark.parametrize("name", NASTY)
 def test_text_for_a_page_is_no_markup_of_its_own(name):
     line, start = escape(name), paragraph(name)

@@ -35,7 +35,7 @@ def front(kept: tuple[Kept, ...], summaries: dict[Board, Table]) -> dict[str, An
     groups: dict[Board, list[Kept]] = defaultdict(list)
     for item in sorted(kept, key=lambda k: k.path):
         groups[board_of(item.record, item.tier)].append(item)
-    boards, rows, environments = [], [], _Numbered()
+    boards, rows, environments = [], [], _Environments()
     for board, table in summaries.items():
         items = groups[board]
         records = [item.record for item in items]
@@ -45,19 +45,23 @@ def front(kept: tuple[Kept, ...], summaries: dict[Board, Table]) -> dict[str, An
     return {"boards": boards, "rows": rows, "environments": environments.values}
 
 
-class _Numbered:
-    """Values that many runs share, each kept once."""
+class _Environments:
+    """What many runs share, each kept once."""
 
     def __init__(self) -> None:
-        self.values: list[Any] = []
-        self._known: dict[str, int] = {}
+        self.values: list[list[list[str]]] = []
+        self._known: dict[tuple, int] = {}
 
-    def number(self, value: Any) -> int:
-        key = json.dumps(value, sort_keys=True)
-        if key not in self._known:
-            self._known[key] = len(self.values)
-            self.values.append(value)
-        return self._known[key]
+    def number(self, record: Record) -> int:
+        """The place in `values` of a record's environment."""
+        e = record.environment
+        facts = (e.device, e.threads, e.precision, e.platform, e.python, e.commit, e.dirty, record.code, *e.packages.items())
+        if facts not in self._known:
+            shown = _environment(record)
+            if shown not in self.values:
+                self.values.append(shown)
+            self._known[facts] = self.values.index(shown)
+        return self._known[facts]
 
 
 def _board(board: Board, records: list[Record], table: Table, shown: Unit) -> dict[str, Any]:
@@ -99,7 +103,7 @@ def _rules(record: Record) -> list[list[str]]:
     return made
 
 
-def _rows(board: Board, number: int, items: list[Kept], table: Table, metric: str, environments: _Numbered) -> list[dict]:
+def _rows(board: Board, number: int, items: list[Kept], table: Table, metric: str, environments: _Environments) -> list[dict]:
     if not len(table.frame):
         return []
     holders, held = _holders(items, metric)
@@ -160,7 +164,7 @@ def _holders(items: list[Kept], metric: str) -> tuple[dict[str, list[Kept]], Cou
     return {name: [item for _, (_, item) in sorted(seeds.items())] for name, seeds in best.items()}, held
 
 
-def _run(name: str, item: Kept, metric: str, shown: Unit, environments: _Numbered) -> dict[str, Any]:
+def _run(name: str, item: Kept, metric: str, shown: Unit, environments: _Environments) -> dict[str, Any]:
     record = item.record
     scores = record.evaluation(name).scores[metric]
     run = {
@@ -170,7 +174,7 @@ def _run(name: str, item: Kept, metric: str, shown: Unit, environments: _Numbere
         "value": shown.show(fmean(scores)),
         "images": len(scores),
         "started": plain(record.started),
-        "environment": environments.number(_environment(record)),
+        "environment": environments.number(record),
     }
     if record.spec.method != name:
         run["by"] = plain(record.spec.method)

@@ -185,7 +185,7 @@ def interval(pooled: Pool, name: str) -> Estimate | None:
     if ("interval", name) not in pooled.known:  # of all at once: who asks for one asks for others
         pooled.known.update({("interval", n): None for n in pooled.scores})
         for group in draws(pooled):
-            for n, estimate in zip(group.place, estimates(group.values, group.means.copy())):
+            for n, estimate in zip(group.place, estimates(group.values, group.means)):
                 pooled.known["interval", n] = estimate
         if len(pooled.scores) > MOST:
             tables = {n: stack(list(pooled.scores[n].values())) for n in pooled.scores if pooled.known["interval", n] is None}

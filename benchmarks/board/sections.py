@@ -64,7 +64,8 @@ class _Page:
 def sections(sources: Sources) -> list[Section]:
     """All Markdown pages of `sources`, in their order."""
     reader = MarkdownIt("commonmark", {"html": False})
-    reader.block.ruler.before("paragraph", "our_table", _table, {"alt": ["paragraph", "reference"]})
+    # First of all: every other rule would read the lines of a table, one by one, to see that it is none of its own.
+    reader.block.ruler.before("code", "our_table", _table, {"alt": ["paragraph", "reference"]})
     reader.add_render_rule("our_table", lambda self, tokens, k, options, env: tokens[k].content)
     return [_section(reader, name, sources) for name in sources.ids]
 

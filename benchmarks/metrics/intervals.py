@@ -79,16 +79,27 @@ def _alike(tables: np.ndarray, draws: int, seed: int) -> list[Estimate]:
 
 
 def estimates(values: np.ndarray, means: np.ndarray) -> list[Estimate]:
-    """Estimates of `values`, (tables,), from their `resampled_means`, (tables, draws), which this puts partly in order."""
-    draws = means.shape[1]
-    ends = [int(share * (draws - 1)) for share in ((1 - LEVEL) / 2, (1 + LEVEL) / 2)]
-    # Only the draws that an end lies between must be where sorting would put them.
-    means.partition(sorted({min(k + step, draws - 1) for k in ends for step in (0, 1)}), axis=1)
-    lows, highs = (_quantile(means, share) for share in ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    """Estimates of `values`, (tables,), from their `resampled_means`, (tables, draws)."""
+    lows, highs = np.transpose([_ends(row) for row in means])
     # Adding one keeps p above zero: that no draw crossed zero does not make it impossible.
-    below, above = (means <= ROUNDING).sum(1), (means >= -ROUNDING).sum(1)
-    ps = np.minimum(1.0, 2 * (1 + np.minimum(below, above)) / (draws + 1))
+    ps = np.minimum(1.0, 2 * (1 + _beyond(means)) / (means.shape[1] + 1))
     return [Estimate(*map(float, numbers)) for numbers in zip(values, lows, highs, ps, strict=True)]
+
+
+def _ends(draws: np.ndarray) -> tuple[float, float]:
+    """The ends of the interval of one table's resampled means, (draws,)."""
+    return _quantile(draws, (1 - LEVEL) / 2), _quantile(draws, (1 + LEVEL) / 2)
+
+
+def _quantile(draws: np.ndarray, share: float) -> float:
+    """As `np.quantile` has it (type 7 of Hyndman and Fan, 1996), in a fraction of the time."""
+    place = share * (len(draws) - 1)
+    below = int(place)
+    above = min(below + 1, len(draws) - 1)
+    # One draw put where sorting would put it, and the largest of those below it, are found sooner than two draws.
+    parted = np.partition(draws, above)
+    low = parted[: below + 1].max()
+    return low + (parted[above] - low) * (place - below)
 
 
 def resampled_means(tables: np.ndarray, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
@@ -111,14 +122,6 @@ def resampled_means(tables: np.ndarray, draws: int = DRAWS, seed: int = 0) -> np
             here += sums[:, k] * shares[:, k]
         start += size
     return means
-
-
-def _quantile(ascending: np.ndarray, share: float) -> np.ndarray:
-    """Of each row, as `np.quantile` has it (type 7 of Hyndman and Fan, 1996)."""
-    place = share * (ascending.shape[1] - 1)
-    below = int(place)
-    above = min(below + 1, ascending.shape[1] - 1)
-    return ascending[:, below] + (ascending[:, above] - ascending[:, below]) * (place - below)
 
 
 def two_sided(values) -> float:
@@ -214,19 +217,25 @@ def ties(means: np.ndarray) -> np.ndarray:
     count, draws = means.shape
     found = np.eye(count, dtype=bool)
     place = (1 - LEVEL) / 2 * (draws - 1)
+    # The end of an interval lies between two of the sorted draws. Zero is inside where both ends' draws say so, and outside where one
+    # end's says the opposite; only between the two is the end itself worked out.
+    sure, never = int(place) + 2, int(place)
+    few = min(draws, 4 * sure)  # draws that show most ties already
     for k in range(count - 1):
-        gaps = means[k + 1 :] - means[k]
-        below, above = (gaps <= ROUNDING).sum(1), (gaps >= -ROUNDING).sum(1)
-        # The end of an interval lies between two of the sorted draws. Zero is inside where both ends' draws say so, and outside
-        # where none does; only between the two is the end itself worked out.
-        sure, never = int(place) + 2, int(place)
-        for j, (low, high) in enumerate(zip(below, above), start=k + 1):
-            if min(low, high) >= sure:
-                tie = True
-            elif min(low, high) <= never:
-                tie = False
-            else:
-                ends = np.sort(gaps[j - k - 1])[None]
-                tie = bool(_quantile(ends, (1 - LEVEL) / 2)[0] <= ROUNDING and _quantile(ends, (1 + LEVEL) / 2)[0] >= -ROUNDING)
-            found[k, j] = found[j, k] = tie
+        others = np.arange(k + 1, count)
+        found[k, others] = _beyond(means[others, :few] - means[k, :few]) >= sure
+        others = others[~found[k, others]]
+        gaps = means[others] - means[k]
+        for j, gap, beyond in zip(others, gaps, _beyond(gaps)):
+            if beyond >= sure:
+                found[k, j] = True
+            elif beyond > never:
+                low, high = _ends(gap)
+                found[k, j] = low <= ROUNDING and high >= -ROUNDING
+        found[k + 1 :, k] = found[k, k + 1 :]
     return found
+
+
+def _beyond(gaps: np.ndarray) -> np.ndarray:
+    """Of each row of (tables, draws), how many draws lie on that side of zero, zero included, on which fewer do."""
+    return np.array([min(np.count_nonzero(row <= ROUNDING), np.count_nonzero(row >= -ROUNDING)) for row in gaps], dtype=int)
