@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
+from pathlib import Path
 
 from benchmarks.protocols import PROTOCOLS
 from benchmarks.small import small
 
-__all__ = ["few", "shrink", "small"]
+__all__ = ["few", "home", "shrink", "small"]
 
 
 def shrink() -> None:
@@ -22,3 +24,14 @@ def few(dataset: str) -> dict:
 
     counts = {"train": small().train_images, "test": small().test_images}
     return {"splits": {split: {"images": n, "sha256": digest(*generate(dataset, split, n))} for split, n in counts.items()}}
+
+
+def home(folder: Path) -> dict[str, str]:
+    """The environment of a process whose home is `folder`, but for the generated images, which all such homes of a session share:
+    a split is drawn once and not once a test."""
+    images, own = Path(os.environ["CHANSWAP_HOME"]) / "data", folder / "data"
+    images.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not own.exists():
+        own.symlink_to(images)
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "CHANSWAP_HOME": str(folder)}

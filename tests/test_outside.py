@@ -16,6 +16,7 @@ from benchmarks.catalog import METHODS, split_method
 from benchmarks.errors import UsageError
 from benchmarks.methods import Method
 from benchmarks.outside import Methods
+from tests.small import home
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)[2]
@@ -167,29 +168,28 @@ def test_a_broken_package_costs_no_list(package):
     assert re.search(r"^dora\b", listed.stdout, re.M)
 
 
-def benchmarks(*words, cwd: Path, home: Path) -> subprocess.CompletedProcess:
+def benchmarks(*words, cwd: Path) -> subprocess.CompletedProcess:
     code = "from tests.small import shrink; shrink(); import sys; from benchmarks.cli import main; sys.exit(main())"
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "CHANSWAP_HOME": str(home)}
-    return subprocess.run([sys.executable, "-c", code, *map(str, words)], cwd=cwd, env=env, capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, words)], cwd=cwd, env=home(cwd / "home"), capture_output=True, text=True
+    )
 
 
 def test_the_readmes_example_keeps_the_contract_and_a_spoilt_one_does_not(tmp_path):
     (tmp_path / "ssf.py").write_text(EXAMPLE)
     (tmp_path / "spoilt.py").write_text(EXAMPLE.replace("torch.zeros(width)", "torch.ones(width)").replace('"ssf"', '"spoilt"'))
-    where = {"cwd": tmp_path, "home": tmp_path / "home"}
-    done = benchmarks("check", "method", "ssf.py:Ssf", "spoilt.py:Ssf+swap", **where)
+    done = benchmarks("check", "method", "ssf.py:Ssf", "spoilt.py:Ssf+swap", cwd=tmp_path)
     good, spoilt = done.stdout.split("spoilt.py:Ssf+swap\n")
     assert good.count("\n  ok ") == 10 and "keeps the contract" in good
     assert done.returncode == 1 and re.search(r"^  FAILED +start ", spoilt, re.M) and "breaks 1 of 10 clauses: start" in spoilt
-    assert not (tmp_path / "home").exists()
+    assert [p.name for p in (tmp_path / "home").iterdir()] == ["data"]  # the link that was there
 
 
 def test_the_readmes_example_gets_its_row(tmp_path):
     """From the file to the leaderboard; a second call reads what is kept, a changed file does not."""
     (tmp_path / "ssf.py").write_text(EXAMPLE)
-    where = {"cwd": tmp_path, "home": tmp_path / "home"}
     words = ("run", "--task", "camo", "--results", tmp_path / "results", "--method")
-    done = benchmarks(*words, "ssf.py:Ssf+swap", **where)
+    done = benchmarks(*words, "ssf.py:Ssf+swap", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (path,) = (tmp_path / "results" / "community").rglob("*.json")
     record = json.loads(path.read_text())
@@ -197,9 +197,9 @@ def test_the_readmes_example_gets_its_row(tmp_path):
     assert record["origin"]["place"] == "ssf.py:Ssf" and "--method ssf.py:Ssf+swap " in record["command"]
     page = next((tmp_path / "leaderboard").glob("mini-v1-camo-mini.md")).read_text()
     assert re.search(r"^\| ssf\+swap ", page, re.M)
-    assert "cached" in benchmarks(*words, "ssf.py:Ssf+swap", **where).stderr
+    assert "cached" in benchmarks(*words, "ssf.py:Ssf+swap", cwd=tmp_path).stderr
     (tmp_path / "ssf.py").write_text(EXAMPLE.replace("torch.zeros(width)", "0 * torch.ones(width)"))
-    again = benchmarks(*words, "ssf.py:Ssf+swap", **where)
+    again = benchmarks(*words, "ssf.py:Ssf+swap", cwd=tmp_path)
     assert "cached" not in again.stderr and "kept from earlier calls: evaluate base\n" in again.stderr
     (newer,) = {*(tmp_path / "results" / "community").rglob("*.json")} - {path}  # beside the other version's, not over it
     assert json.loads(path.read_text()) == record
@@ -222,12 +222,12 @@ def test_a_sweep_takes_it_too_and_verified_does_not(tmp_path):
         "--jobs",
         "1",
     )
-    refused = benchmarks(*words, "--verified", cwd=tmp_path, home=tmp_path / "home")
+    refused = benchmarks(*words, "--verified", cwd=tmp_path)
     assert refused.returncode == 2 and refused.stderr.count("\n") <= 4
     assert "for the suite's own methods; leave it out for ssf" in refused.stderr or "clean git checkout" in refused.stderr
-    plan = benchmarks(*words, "--dry-run", cwd=tmp_path, home=tmp_path / "home")
+    plan = benchmarks(*words, "--dry-run", cwd=tmp_path)
     assert plan.returncode == 0 and "ssf" in plan.stdout
-    done = benchmarks(*words, cwd=tmp_path, home=tmp_path / "home")
+    done = benchmarks(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
 
@@ -255,9 +255,7 @@ def test_a_run_is_refused_where_the_code_is_no_longer_what_was_planned(tmp_path,
 
 def test_a_method_that_declares_nothing_says_so(tmp_path):
     (tmp_path / "mine.py").write_text(PLAIN)
-    done = benchmarks(
-        "run", "--task", "camo", "--results", "results", "--method", "mine.py:Mine", cwd=tmp_path, home=tmp_path / "h"
-    )
+    done = benchmarks("run", "--task", "camo", "--results", "results", "--method", "mine.py:Mine", cwd=tmp_path)
     assert done.returncode == 1 and "method mine declares nothing to train" in done.stderr and "Traceback" not in done.stderr
     (path,) = (tmp_path / "results").rglob("*.json")
     assert json.loads(path.read_text())["status"] == "failed"

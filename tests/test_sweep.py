@@ -14,8 +14,8 @@ import pytest
 from benchmarks import records
 from benchmarks.plan import Request, plan
 from benchmarks.sweep import groups
+from tests.small import home
 
-ROOT = Path(__file__).parents[1]
 SMALL = "from tests.small import shrink; shrink(); import sys; from benchmarks.cli import main; sys.exit(main())"
 FAULTY = """
 import os, pathlib
@@ -50,10 +50,9 @@ class Dies(Plain):
 
 
 def sweep(place: Path, *words: str) -> subprocess.CompletedProcess:
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "CHANSWAP_HOME": str(place / "home")}
     call = [sys.executable, "-c", SMALL, words[0], "--tasks", "camo", "--seeds", "0", "--results", str(place / "results")]
     call += words[1:]
-    return subprocess.run(call, env=env, cwd=place, capture_output=True, text=True)
+    return subprocess.run(call, env=home(place / "home"), cwd=place, capture_output=True, text=True)
 
 
 def found(place: Path) -> dict[str, records.Record]:
@@ -99,9 +98,10 @@ def test_a_sweep_does_every_run_and_shares_its_stages(swept):
 
 def test_its_numbers_are_those_of_single_runs(swept, tmp_path):
     place, _ = swept
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "CHANSWAP_HOME": str(tmp_path / "home")}
     words = ["run", "--task", "camo", "--method", "lora+swap", "--results", str(tmp_path / "results")]
-    done = subprocess.run([sys.executable, "-c", SMALL, *words], env=env, cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", SMALL, *words], env=home(tmp_path / "home"), cwd=tmp_path, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     single, of_sweep = found(tmp_path)["lora+swap"], found(place)["lora+swap"]
     assert single.evaluations == of_sweep.evaluations and single.search == of_sweep.search
@@ -144,10 +144,11 @@ def test_failed_cells_and_dead_processes_do_not_stop_it(tmp_path):
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
 def test_a_killed_sweep_leaves_no_process_and_goes_on(tmp_path):
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "CHANSWAP_HOME": str(tmp_path / "home")}
     call = [sys.executable, "-c", SMALL, "sweep", "--tasks", "camo", "--seeds", "0", "--methods", "base+swap", "--jobs", "1"]
     call += ["--results", str(tmp_path / "results")]
-    parent = subprocess.Popen(call, env=env, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    parent = subprocess.Popen(
+        call, env=home(tmp_path / "home"), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
 
     def alive() -> set[str]:
         """Processes whose environment names this test's home."""

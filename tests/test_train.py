@@ -28,6 +28,7 @@ from benchmarks.options import Options
 from benchmarks.protocols import Training
 from benchmarks.train import loaded, orders, train
 from benchmarks.train_state import TrainState
+from tests.small import home
 
 ROOT = Path(__file__).parents[1]
 TRAINING = Training(epochs=3, batch=2, learning_rate=1e-3, weight_decay=1e-3)
@@ -275,10 +276,9 @@ sys.exit(main(["run", "--task", "camo", "--method", "dora", "--threads", "1", "-
 def test_a_run_killed_while_it_trains_ends_with_the_same_weights(tmp_path):
     """By SIGKILL, in a process of its own, once its first epoch is on disk."""
 
-    def start(home: Path) -> subprocess.Popen:
-        env = {**os.environ, "CHANSWAP_HOME": str(home), "PYTHONPATH": str(ROOT)}
-        words = [sys.executable, "-c", SLOWLY, str(home / "results")]
-        return subprocess.Popen(words, env=env, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    def start(place: Path) -> subprocess.Popen:
+        words = [sys.executable, "-c", SLOWLY, str(place / "results")]
+        return subprocess.Popen(words, env=home(place), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     first, other = start(killed), start(whole)

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from threadpoolctl import threadpool_limits
+
 from benchmarks.board import (  # fmt: skip
     cost_page,
     dataset_page,
@@ -87,14 +89,14 @@ def site(results: Path) -> dict[str, str]:
 
 def render(results: Path) -> dict[str, str]:
     """The Markdown pages and their pictures, by their path under the leaderboard folder. Raises MissingData without a results folder."""
-    with remembering(), _uncollected():
+    with remembering(), _light():
         found = collect(results)
         return _render(results, found, _summaries(boards(found.kept)))
 
 
 def _all(results: Path, root: Path | None) -> tuple[dict[str, str], dict[Path, str]]:
     """Every file of the leaderboard, and the new text of what is stale elsewhere in the checkout at `root`."""
-    with remembering(), _uncollected():
+    with remembering(), _light():
         found = collect(results)
         summaries = _summaries(boards(found.kept))
         pages = _render(results, found, summaries)
@@ -103,13 +105,15 @@ def _all(results: Path, root: Path | None) -> tuple[dict[str, str], dict[Path, s
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
+def _light() -> Iterator[None]:
     """Without Python's search for cycles: ten thousand records are millions of objects, none of them in a cycle, and looking at
-    them again and again takes longer than reading them."""
+    them again and again takes longer than reading them. And with products in one thread: they are small, and beside a busy process
+    threads that wait for each other take twenty times as long."""
     was = gc.isenabled()
     gc.disable()
     try:
-        yield
+        with threadpool_limits(1):
+            yield
     finally:
         if was:
             gc.enable()

@@ -116,10 +116,9 @@ def resampled_means(tables: np.ndarray, draws: int = DRAWS, seed: int = 0) -> np
     for by_image, by_seed in _resampled(seed, draws, images, seeds):
         size = len(by_image)
         np.copyto(counts[:size], by_image)
-        sums, shares = (rows @ counts[:size].T).reshape(count, seeds, size), by_seed / (seeds * images)
-        here = np.multiply(sums[:, 0], shares[:, 0], out=means[:, start : start + size])
-        for k in range(1, seeds):
-            here += sums[:, k] * shares[:, k]
+        sums = (rows @ counts[:size].T).reshape(count, seeds, size)
+        sums *= np.ascontiguousarray(by_seed.T) / (seeds * images)
+        np.add.reduce(sums, axis=1, out=means[:, start : start + size])
         start += size
     return means
 
