@@ -16,6 +16,7 @@ from benchmarks.records import Record
 from benchmarks.validation.findings import EDITED, Fault, Found, Note
 from benchmarks.validation.known import Known
 
+MANY = 10  # different scores: a few zeros and ones may well agree between two seeds
 SEEDLESS = ("base", BEST_OF_THREE)  # nothing of theirs is drawn by the run's seed
 
 Group = list[tuple[str, Record, Known]]  # path, record, what it speaks of
@@ -29,7 +30,8 @@ def together(records: Group, beside: Group) -> Iterator[Found]:
         boards[board_of(item[1], "")].append(item)
     for group in boards.values():
         if any(path in mine for path, _, _ in group):
-            yield from (f for f in [*_seeds(group, mine), *_twice(group), *_agree(group)] if f.path in mine)
+            found = [*_seeds(group, mine), *_twice(group), *_copied(group), *_agree(group)]
+            yield from (f for f in found if f.path in mine)
 
 
 def _seeds(group: Group, mine: set[str]) -> Iterator[Found]:
@@ -77,6 +79,25 @@ def _twice(group: Group) -> Iterator[Found]:
                     "run all seeds with one version of the source",
                     path,
                 )
+
+
+def _copied(group: Group) -> Iterator[Found]:
+    """Trainings under several seeds that came to the same to the last digit: one run under several names. The seed draws the order
+    of the images, so that two seeds share neither a loss nor all scores."""
+    alike: dict[tuple, list[tuple[str, int]]] = defaultdict(list)
+    for path, record, about in group:
+        e = record.evaluation(about.method)
+        if record.training is None or e is None:
+            continue
+        alike[about.method, "losses", tuple(record.training.losses)].append((path, record.spec.seed))
+        if any(len(set(values)) > MANY for values in e.scores.values()):
+            columns = tuple((metric, *values) for metric, values in sorted(e.scores.items()))
+            alike[about.method, "scores", columns].append((path, record.spec.seed))
+    for (method, what, _), items in alike.items():
+        if len(seeds := sorted({seed for _, seed in items})) > 1:
+            said = f"the {what} of {plain(method)} are the same to the last digit under seeds {', '.join(map(str, seeds))}"
+            for path, _ in items:
+                yield Fault("seeds", said, "run each seed; one run under several names is none of them", path)
 
 
 def _agree(group: Group) -> Iterator[Found]:
