@@ -308,6 +308,21 @@ def test_one_training_under_the_names_of_three_seeds_is_found_out(tmp_path):
         assert [f.check for f in found] == ["seeds"] * 3 * what
 
 
+def test_a_swap_beside_another_training_of_its_method_is_named(tmp_path):
+    """Both are sound: what the swap gained over its own training says nothing of the other."""
+    (of,) = (VERIFIED / "camo-mini").glob("decoder-sam-mini-seed0-*.json")
+    place(tmp_path, raw_of(TRAINED), TRAINED)
+    raw = raw_of(of)
+    raw["environment"]["device"] = "another GPU"
+    other = place(tmp_path, refreshed(raw), Path("other.json"))
+    assert "was trained anew" not in " ".join(n.what for n in examine([tmp_path]).notes)  # it came to the same
+    (e,) = (e for e in raw["evaluations"] if e["name"] == "decoder")
+    e["scores"]["miou"][3] = 0.123456
+    other.write_text(json.dumps(refreshed(raw)))
+    (note,) = (n for n in examine([tmp_path]).notes if "was trained anew" in n.what)
+    assert note.check == "agreement" and note.what.startswith("decoder, seed 0, ")
+
+
 def test_the_moment_of_the_named_commit_is_the_earliest(tmp_path):
     raw = raw_of(PLAIN)
     raw["started"] = "2025-06-01T00:00:00+00:00"  # after the paper, before this code

@@ -30,7 +30,7 @@ def together(records: Group, beside: Group) -> Iterator[Found]:
         boards[board_of(item[1], "")].append(item)
     for group in boards.values():
         if any(path in mine for path, _, _ in group):
-            found = [*_seeds(group, mine), *_twice(group), *_copied(group), *_agree(group)]
+            found = [*_seeds(group, mine), *_twice(group), *_copied(group), *_agree(group), *_retrained(group)]
             yield from (f for f in found if f.path in mine)
 
 
@@ -104,8 +104,7 @@ def _agree(group: Group) -> Iterator[Found]:
     """Evaluations of one name and seed (of base: of any seed) that the same code made on the same device."""
     same: dict[tuple, list[tuple[str, dict[str, np.ndarray], tuple]]] = defaultdict(list)
     for path, record, _ in group:
-        on = record.environment
-        machine = (record.code, on.device, on.platform, str(record.origin))
+        machine = _machine(record)
         for e in record.evaluations:
             if any(len(v) != len(record.images) for v in e.scores.values()):
                 continue  # said already
@@ -120,6 +119,30 @@ def _agree(group: Group) -> Iterator[Found]:
             yield from _odd(
                 name, seed, metric, [(path, columns[metric]) for path, columns, _ in items if metric in columns], images
             )
+
+
+def _retrained(group: Group) -> Iterator[Note]:
+    """A method whose own record and whose swap's, of one seed, were made by other code or devices and scored otherwise: there were
+    two trainings, and a swap's gain is that over its own."""
+    plain_runs = {(r.spec.method, r.spec.seed): (path, r) for path, r, _ in group}
+    for path, record, about in group:
+        other = plain_runs.get((about.method, record.spec.seed))
+        mine, theirs = record.evaluation(about.method), other and other[1].evaluation(about.method)
+        if not about.swap or mine is None or not theirs or record.images != other[1].images:
+            continue
+        gaps = [
+            max(abs(x - y) for x, y in zip(values, theirs.scores[metric], strict=True))
+            for metric, values in mine.scores.items()
+            if len(theirs.scores.get(metric, ())) == len(values) > 0
+        ]
+        if max(gaps, default=0.0) > TOLERANCE and _machine(record) != _machine(other[1]):
+            said = f"{plain(about.method)}, seed {record.spec.seed}, was trained anew for its swap, by other code or on another device, and scores differ by up to {max(gaps):.3g}"
+            yield Note("agreement", said, path)
+
+
+def _machine(record: Record) -> tuple:
+    on = record.environment
+    return record.code, on.device, on.platform, str(record.origin)
 
 
 def _odd(name: str, seed: int | None, metric: str, columns: list[tuple[str, np.ndarray]], images: tuple) -> Iterator[Found]:
