@@ -67,7 +67,7 @@ def search(
     `key` goes on where a killed one stopped; name in `key` all that decides the scores (model, images, prompts).
     progress(stage, passes done, passes in all). `remember`: how many of the best pairs `Found.screen` holds (default: `keep`), so that
     memory does not grow with their number. Raises ValueError for an unknown strategy, a `keep` above 20, a `share` that is
-    none, or taylor and greedy without a `smooth` score.
+    none, a journal without a key, or taylor and greedy without a `smooth` score.
 
     >>> found = search(Scorer(features, evaluate))           # doctest: +SKIP
     >>> found.swap.save("my-task.swap.json", gain=found.gain)  # doctest: +SKIP
@@ -124,6 +124,8 @@ def search_part(
 
 def _options(scorer, strategy, share, journal, key, progress, journals: list[Journal], part=None) -> Options:
     """What every stage of a search is called with; the journals that it opens are added to `journals`."""
+    if journal and not key:  # what a killed search of another model left would be read as this one's scores
+        raise ValueError("a journal needs a key: a text that names all that decides the scores (model, images, prompts)")
     shape = f"{len(scorer.features)} images, {scorer.channels} channels"
 
     def options(stage: str, detail: str) -> dict:

@@ -499,6 +499,12 @@ def test_commands_that_differ_by_the_seed_are_one(tmp_path):
     assert "python -m benchmarks run --task camo --method base --seeds 0,2,10 --precision float32\n```" in page
 
 
+def test_a_seed_of_thousands_of_digits_stops_no_page(tmp_path):
+    words = f"python -m benchmarks run --task camo --method base --seeds {'9' * 5000}"
+    put(changed(example("base", 0), command=words), tmp_path / "community" / "0.json")
+    assert "python -m benchmarks run --task camo" in render(tmp_path)["mini-v1-camo.md"]
+
+
 def test_search_table():
     frame = search_table([example("dora+swap", 1), example("dora", 1)]).frame
     row = frame.iloc[0]

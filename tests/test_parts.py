@@ -124,7 +124,7 @@ def test_progress_of_all_chunks_is_one_bar(tmp_path):
 @pytest.mark.parametrize("part", [(2, 2), (-1, 2), (0, 0)])
 def test_a_part_that_is_none_is_refused(part, tmp_path):
     with pytest.raises(ValueError, match="part must be"):
-        search_part(Toy().scorer(), part, journal=tmp_path / "j")
+        search_part(Toy().scorer(), part, journal=tmp_path / "j", key="k")
     with pytest.raises(ValueError, match="part must be"):
         score(Toy().scorer(), torch.zeros(2, 1, 2, dtype=torch.long), part=part)
 
@@ -132,7 +132,7 @@ def test_a_part_that_is_none_is_refused(part, tmp_path):
 @pytest.mark.parametrize("strategy", sorted(set(chanswap.STRATEGIES) - set(chanswap.SHARED)))
 def test_a_strategy_whose_steps_depend_on_each_other_is_not_split(strategy, tmp_path):
     with pytest.raises(ValueError, match="cannot be split"):
-        search_part(Toy().scorer(), (0, 2), strategy=strategy, journal=tmp_path / "j")
+        search_part(Toy().scorer(), (0, 2), strategy=strategy, journal=tmp_path / "j", key="k")
 
 
 def test_the_suite_names_the_strategies_that_can_be_split_as_the_library_does():

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import fsspec
 import pytest
 
-from benchmarks import store
+from benchmarks import records, store
 from benchmarks.errors import UsageError
 from benchmarks.remote import Remote, remote
+from benchmarks.runner import cached
+from tests.make_example_results import example
 
 JOB = store.Job("embed", {"seed": 0})
 
@@ -105,3 +108,24 @@ def test_a_store_that_is_lost_costs_no_stage(tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("CHANSWAP_STORE", f"file://{tmp_path}/file/below")
     _keep()
     assert store.kept(JOB).result == {"images": 2} and "stays here" in caplog.text
+
+
+def test_a_record_that_was_altered_in_the_store_is_not_taken(shared, tmp_path, caplog):
+    """Taken, it would be written here with a new digest, and nothing would tell any more."""
+    there, made = shared("one"), example("dora+swap", 0)
+    path = tmp_path / "results" / "community" / "mini-v1" / "camo-mini" / "r.json"
+    records.write(made, path)
+    there.push_record(path)
+    ((name, digest),) = made.weights.items()
+    asked = SimpleNamespace(
+        spec=made.spec, protocol=SimpleNamespace(hash=made.protocol_hash), backbone=SimpleNamespace(name=name), weights=digest,
+        data=made.data, code=made.code, origin=None, device="cpu" if made.environment.device.startswith("CPU") else "cuda",
+    )  # fmt: skip
+    path.unlink()
+    assert cached(asked, path).model_dump(exclude={"digest"}) == made.model_dump(exclude={"digest"})
+    path.unlink()
+    fs, place = there._at("results/community/mini-v1/camo-mini/r.json")
+    value = json.loads(fs.cat_file(place))
+    value["stages"][0]["seconds"] += 1.0
+    fs.pipe_file(place, json.dumps(value).encode())
+    assert cached(asked, path) is None and not path.exists() and "no valid record" in caplog.text

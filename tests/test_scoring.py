@@ -381,7 +381,12 @@ def test_search_finds_the_planted_swap(tmp_path, workers, how):
     swap = Swap([(4, 1), (0, 7), (6, 4)], channels=8)  # a chain: 6 shows the old 4
     planted, seen = Planted(swap), []
     found = search(
-        planted.scorer(workers=workers), keep=7, journal=tmp_path / "new" / "j", progress=lambda *state: seen.append(state), **how
+        planted.scorer(workers=workers),
+        keep=7,
+        journal=tmp_path / "new" / "j",
+        key="planted",
+        progress=lambda *state: seen.append(state),
+        **how,
     )
     assert found.swap == swap and found.gain == pytest.approx(-found.base) and found.base < 0
     assert len(found.kept) == 7 and {pair for pair, _ in found.kept} >= set(swap.pairs)
@@ -429,5 +434,7 @@ def test_a_journal_of_another_model_is_not_used(tmp_path, small_blocks):
 def test_strategies_that_cannot_be():
     with pytest.raises(ValueError, match="choose from: exhaustive, random"):
         search(Toy(3, 1).scorer(), strategy="clever")
+    with pytest.raises(ValueError, match="a journal needs a key"):
+        search(Toy(3, 1).scorer(), journal="nowhere/j")
     with pytest.raises(ValueError, match="budget"):
         search(Toy(3, 1).scorer(), strategy="random")

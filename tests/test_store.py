@@ -33,3 +33,20 @@ def test_stages_of_other_inputs_do_not_wait_for_each_other(tmp_path, monkeypatch
     monkeypatch.setenv("CHANSWAP_HOME", str(tmp_path))
     with store.alone(store.Job("train", {"seed": 0})), store.alone(store.Job("train", {"seed": 1})):
         pass
+
+
+def test_a_stage_is_forgotten_only_once_nobody_is_at_it(tmp_path, monkeypatch):
+    """`--force` of one process must not take from another the file that it is about to keep."""
+    pytest.importorskip("fcntl", reason="this system has no such locks")
+    monkeypatch.setenv("CHANSWAP_HOME", str(tmp_path))
+    job = store.Job("train", {"seed": 0})
+    forced = threading.Thread(target=store.forget, args=(job,))
+    with store.alone(job):
+        job.folder.mkdir(parents=True)
+        (job.folder / "weights.safetensors").write_bytes(b"weights")
+        forced.start()
+        forced.join(0.5)
+        assert forced.is_alive()
+        assert store.keep(job, {}, {}, ("weights.safetensors",)).files
+    forced.join(10)
+    assert store.kept(job) is None and not job.folder.exists()

@@ -17,7 +17,7 @@ from benchmarks import records
 from benchmarks.cli import main
 from benchmarks.records import Record, digest_of, dump, hash_of
 from benchmarks.submission import prepare
-from benchmarks.validation import CHECKS, examine
+from benchmarks.validation import CHECKS, examine, inputs
 from benchmarks.validation.rerun import compared
 
 ROOT = Path(__file__).parents[1]
@@ -180,6 +180,7 @@ ALTERED = {
     "channels": (SWAPPED, _set("search", "channels", 128), "search", "128 channels; sam-mini has 64"),
     "strategy": (SWAPPED, _set("search", "strategy", "taylor"), "search", "its strategy is taylor, the protocol's exhaustive"),
     "search gain": (SWAPPED, _set("search", "search_gain", 0.0), "search", "is below that of the best pair"),
+    "score without swap": (SWAPPED, _set("search", "base_score", 0.9999), "search", "no score is above 1"),
     "test gain": (SWAPPED, _set("search", "test_gain", lambda x: x + 1e-10), "derived", "search: test_gain is"),
     "test gain gone": (SWAPPED, _set("search", "test_gain", None), "search", "its test gain is missing"),
     "objective": (SWAPPED, _set("search", "objective", "dice"), "search", "the search scored dice, not miou"),
@@ -192,9 +193,14 @@ ALTERED = {
     "threads": (PLAIN, _set("stages", 0, "threads", 0), "times", "stage evaluate base: 0 threads"),
     "no time": (PLAIN, _set("stages", 0, "seconds", 0.0), "times", "no stage took any time"),
     "future": (PLAIN, _set("started", "2999-01-01T00:00:00+00:00"), "times", "in the future"),
+    "before the paper": (PLAIN, _all(_set("started", "1970-01-01T00:00:00+00:00"), _set("environment", "commit", "0" * 40)), "times", "before the code that it names"),
     "no moment": (PLAIN, _set("started", "yesterday"), "times", "no moment with a time zone"),
     "command": (PLAIN, _set("command", "rm -rf ~"), "command", "it does not make this record"),
     "command of another": (PLAIN, _set("command", lambda c: c.replace("--seeds 0", "--seeds 1")), "command", "it lacks: --seeds 0"),
+    "command and more": (PLAIN, _set("command", lambda c: f"{c} ; rm -rf ~"), "command", "no ;, no rm, no -rf, no ~"),
+    "command with a folder": (PLAIN, _set("command", lambda c: f"{c} --results /tmp/x"), "command", "no --results, no /tmp/x"),
+    "command with a value": (PLAIN, _set("command", lambda c: f"{c} --loaders $(x)"), "command", "no $(x)"),
+    "command said twice": (PLAIN, _set("command", lambda c: f"{c} --seeds 0"), "command", "no --seeds"),
     "strange seed": (PLAIN, _set("spec", "seed", 7), "seeds", "seed 7 is none of the protocol's, 0, 1, 2"),
 }  # fmt: skip
 
@@ -285,6 +291,44 @@ def test_seeds_and_doubles(tmp_path):
     shutil.copy(first, tmp_path / "again.json")
     said = [f.what for f in examine([tmp_path]).faults]
     assert any(what.startswith("the same run as ") for what in said)
+
+
+def test_one_training_under_the_names_of_three_seeds_is_found_out(tmp_path):
+    """Of a method that is sent in without a swap nothing else says what another seed gave."""
+    (of,) = (VERIFIED / "camo-mini").glob("lora-sam-mini-seed0-*.json")
+    for copied, what in ((("losses", "scores"), 2), (("scores",), 1)):
+        for seed in (0, 1, 2):
+            raw = raw_of(of)
+            raw["spec"]["seed"] = seed
+            raw["command"] = raw["command"].replace("--seeds 0", f"--seeds {seed}")
+            if "losses" not in copied:
+                raw["training"]["losses"][0] += seed / 1000
+            place(tmp_path, refreshed(raw), Path(f"{seed}.json"))
+        found = [f for f in examine([tmp_path]).faults if "the same to the last digit under seeds 0, 1, 2" in f.what]
+        assert [f.check for f in found] == ["seeds"] * 3 * what
+
+
+def test_a_swap_beside_another_training_of_its_method_is_named(tmp_path):
+    """Both are sound: what the swap gained over its own training says nothing of the other."""
+    (of,) = (VERIFIED / "camo-mini").glob("decoder-sam-mini-seed0-*.json")
+    place(tmp_path, raw_of(TRAINED), TRAINED)
+    raw = raw_of(of)
+    raw["environment"]["device"] = "another GPU"
+    other = place(tmp_path, refreshed(raw), Path("other.json"))
+    assert "was trained anew" not in " ".join(n.what for n in examine([tmp_path]).notes)  # it came to the same
+    (e,) = (e for e in raw["evaluations"] if e["name"] == "decoder")
+    e["scores"]["miou"][3] = 0.123456
+    other.write_text(json.dumps(refreshed(raw)))
+    (note,) = (n for n in examine([tmp_path]).notes if "was trained anew" in n.what)
+    assert note.check == "agreement" and note.what.startswith("decoder, seed 0, ")
+
+
+def test_the_moment_of_the_named_commit_is_the_earliest(tmp_path):
+    raw = raw_of(PLAIN)
+    raw["started"] = "2025-06-01T00:00:00+00:00"  # after the paper, before this code
+    if inputs._committed(raw["environment"]["commit"]) is None:
+        pytest.skip("the checkout's history is not here")
+    assert {c for c, _ in faults(place(tmp_path, refreshed(raw), PLAIN))} == {"times"}
 
 
 # -- any number --------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from benchmarks.board.text import plain
 from benchmarks.records import Record
 
 _PLAIN = re.compile(r"[\w@%+=:,./ -]+", re.ASCII)  # letters that mean nothing to a shell, and blanks
+_SEED = re.compile("[0-9]{1,18}")  # of thousands of digits Python makes no number
 
 
 @lru_cache(maxsize=1 << 17)  # a command is on its page and behind its row
@@ -33,7 +34,7 @@ def commands(records: list[Record]) -> list[str]:
         ours = words[:3] == ("python", "-m", "benchmarks") and "`" not in record.command and record.command.isprintable()
         if not ours:
             shown.add(plain(f"# {record.spec.method}, seed {record.spec.seed}: not a command of ours"))
-        elif "--seeds" in words[:-1] and words[(place := words.index("--seeds") + 1)].isdecimal():
+        elif "--seeds" in words[:-1] and _SEED.fullmatch(words[(place := words.index("--seeds") + 1)]):
             seeds[(*words[:place], *words[place + 1 :]), place].add(int(words[place]))
         else:
             shown.add(shlex.join(words))

@@ -16,6 +16,7 @@ from benchmarks.records import Record
 from benchmarks.validation.findings import EDITED, Fault, Found, Note
 from benchmarks.validation.known import Known
 
+MANY = 10  # different scores: a few zeros and ones may well agree between two seeds
 SEEDLESS = ("base", BEST_OF_THREE)  # nothing of theirs is drawn by the run's seed
 
 Group = list[tuple[str, Record, Known]]  # path, record, what it speaks of
@@ -29,7 +30,8 @@ def together(records: Group, beside: Group) -> Iterator[Found]:
         boards[board_of(item[1], "")].append(item)
     for group in boards.values():
         if any(path in mine for path, _, _ in group):
-            yield from (f for f in [*_seeds(group, mine), *_twice(group), *_agree(group)] if f.path in mine)
+            found = [*_seeds(group, mine), *_twice(group), *_copied(group), *_agree(group), *_retrained(group)]
+            yield from (f for f in found if f.path in mine)
 
 
 def _seeds(group: Group, mine: set[str]) -> Iterator[Found]:
@@ -79,12 +81,30 @@ def _twice(group: Group) -> Iterator[Found]:
                 )
 
 
+def _copied(group: Group) -> Iterator[Found]:
+    """Trainings under several seeds that came to the same to the last digit: one run under several names. The seed draws the order
+    of the images, so that two seeds share neither a loss nor all scores."""
+    alike: dict[tuple, list[tuple[str, int]]] = defaultdict(list)
+    for path, record, about in group:
+        e = record.evaluation(about.method)
+        if record.training is None or e is None:
+            continue
+        alike[about.method, "losses", tuple(record.training.losses)].append((path, record.spec.seed))
+        if any(len(set(values)) > MANY for values in e.scores.values()):
+            columns = tuple((metric, *values) for metric, values in sorted(e.scores.items()))
+            alike[about.method, "scores", columns].append((path, record.spec.seed))
+    for (method, what, _), items in alike.items():
+        if len(seeds := sorted({seed for _, seed in items})) > 1:
+            said = f"the {what} of {plain(method)} are the same to the last digit under seeds {', '.join(map(str, seeds))}"
+            for path, _ in items:
+                yield Fault("seeds", said, "run each seed; one run under several names is none of them", path)
+
+
 def _agree(group: Group) -> Iterator[Found]:
     """Evaluations of one name and seed (of base: of any seed) that the same code made on the same device."""
     same: dict[tuple, list[tuple[str, dict[str, np.ndarray], tuple]]] = defaultdict(list)
     for path, record, _ in group:
-        on = record.environment
-        machine = (record.code, on.device, on.platform, str(record.origin))
+        machine = _machine(record)
         for e in record.evaluations:
             if any(len(v) != len(record.images) for v in e.scores.values()):
                 continue  # said already
@@ -99,6 +119,30 @@ def _agree(group: Group) -> Iterator[Found]:
             yield from _odd(
                 name, seed, metric, [(path, columns[metric]) for path, columns, _ in items if metric in columns], images
             )
+
+
+def _retrained(group: Group) -> Iterator[Note]:
+    """A method whose own record and whose swap's, of one seed, were made by other code or devices and scored otherwise: there were
+    two trainings, and a swap's gain is that over its own."""
+    plain_runs = {(r.spec.method, r.spec.seed): (path, r) for path, r, _ in group}
+    for path, record, about in group:
+        other = plain_runs.get((about.method, record.spec.seed))
+        mine, theirs = record.evaluation(about.method), other and other[1].evaluation(about.method)
+        if not about.swap or mine is None or not theirs or record.images != other[1].images:
+            continue
+        gaps = [
+            max(abs(x - y) for x, y in zip(values, theirs.scores[metric], strict=True))
+            for metric, values in mine.scores.items()
+            if len(theirs.scores.get(metric, ())) == len(values) > 0
+        ]
+        if max(gaps, default=0.0) > TOLERANCE and _machine(record) != _machine(other[1]):
+            said = f"{plain(about.method)}, seed {record.spec.seed}, was trained anew for its swap, by other code or on another device, and scores differ by up to {max(gaps):.3g}"
+            yield Note("agreement", said, path)
+
+
+def _machine(record: Record) -> tuple:
+    on = record.environment
+    return record.code, on.device, on.platform, str(record.origin)
 
 
 def _odd(name: str, seed: int | None, metric: str, columns: list[tuple[str, np.ndarray]], images: tuple) -> Iterator[Found]:

@@ -25,6 +25,23 @@ from benchmarks.validation.findings import AGAIN, EDITED, Fault, Found, Note
 from benchmarks.validation.known import Known
 
 LONGEST = timedelta(days=30).total_seconds()  # of one stage; the paper's longest search is hours
+EARLIEST = datetime(2025, 4, 11, tzinfo=UTC)  # when the paper was first sent: nothing of it was run before
+A_DAY = timedelta(days=1)  # by which clocks of two machines may differ
+# What `Plan.command` writes, and nothing else: a command stands on pages, to be pasted.
+_VALUED = (
+    "task",
+    "method",
+    "dataset",
+    "backbone",
+    "protocol",
+    "seeds",
+    "strategy",
+    "limit",
+    "precision",
+    "micro-batch",
+    "loaders",
+)
+_BARE = ("activation-checkpointing", "no-shortcuts", "compile", "deterministic")
 
 
 def status(record: Record) -> Iterator[Found]:
@@ -151,13 +168,26 @@ def times(record: Record) -> Iterator[Found]:
         yield Fault("times", f"{record.environment.threads} threads", EDITED)
     try:
         moment = datetime.fromisoformat(record.started)
-        late = moment.tzinfo is not None and moment > datetime.now(UTC) + timedelta(days=1)
+        late = moment.tzinfo is not None and moment > datetime.now(UTC) + A_DAY
+        early = moment.tzinfo is not None and moment < (_committed(record.environment.commit) or EARLIEST) - A_DAY
     except (ValueError, OverflowError):
-        moment, late = None, False
+        moment, late, early = None, False, False
     if moment is None or moment.tzinfo is None:
         yield Fault("times", f"it started {plain(record.started)}, which is no moment with a time zone", EDITED)
     elif late:
         yield Fault("times", f"it started {plain(record.started)}, in the future", "set the machine's clock, then run it again")
+    elif early:
+        what = f"it started {plain(record.started)}, before the code that it names was there"
+        yield Fault("times", what, "set the machine's clock, then run it again")
+
+
+@lru_cache(maxsize=256)
+def _committed(commit: str | None) -> datetime | None:
+    """When a commit of this checkout was made; None where it is not here."""
+    if not re.fullmatch("[0-9a-f]{40}", commit or ""):  # what git would take for an option
+        return None
+    said = git("show", "--no-patch", "--format=%ct", commit)
+    return datetime.fromtimestamp(int(said), UTC) if said and said.isdecimal() else None
 
 
 def command(record: Record, about: Known) -> Iterator[Found]:
@@ -183,10 +213,25 @@ def command(record: Record, about: Known) -> Iterator[Found]:
     if record.origin is None and given.get("method") != spec.method:
         wrong.append(f"--method {spec.method}")
     wrong += [f"no --{name}" for name in ("strategy", "limit", "precision") if name in given and name not in expected]
+    wrong += [f"no {word}" for word in _strange(words[4:])]
     if words[:4] != ["python", "-m", "benchmarks", "run"] or not record.command.isprintable():
         wrong = ["python -m benchmarks run"]
     if wrong:
         yield Fault("command", f"it does not make this record; it lacks: {plain(', '.join(wrong))}", EDITED)
+
+
+def _strange(words: list[str]) -> Iterator[str]:
+    """Words that no run writes into its command, or writes once."""
+    rest, had = iter(words), set()
+    for word in rest:
+        name = word.removeprefix("--")
+        if word in had or word == name or name not in (*_VALUED, *_BARE):
+            yield word
+        elif name in _VALUED:
+            value = next(rest, "")
+            if name in ("micro-batch", "loaders") and not re.fullmatch("[0-9]{1,9}", value):
+                yield value
+        had.add(word)
 
 
 def names_of(record: Record) -> tuple[str, ...]:

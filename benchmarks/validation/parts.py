@@ -180,6 +180,10 @@ def _gains(s: Search, record: Record, about: Known) -> Iterator[str]:
         yield f"a search gain of {s.search_gain:.6g} by {len(s.pairs)} pairs"
     if metric.higher_is_better and metric.highest and not (-ROUNDING <= s.base_score <= metric.highest + ROUNDING):
         yield f"the score without swap is {s.base_score:.6g}"
+    most = 0.0 if s.objective.startswith("-") else metric.highest
+    best = s.base_score + max([s.search_gain, *gains] if s.strategy in PAIRWISE else [s.search_gain])
+    if most is not None and best > most + ROUNDING:
+        yield f"its gains lead from {s.base_score:.6g} to {best:.6g}; no score is above {most:g}"
     plain_, swapped = (record.evaluation(n) for n in (about.method, f"{about.method}{SWAP}"))
     if not s.pairs and plain_ and swapped and plain_.scores != swapped.scores:
         yield "no pair is swapped, but the scores with and without swap differ"
