@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 
 from benchmarks.board.build import build, check, render, site
-from benchmarks.board.collect import EMBEDDED, boards, collect
+from benchmarks.board.collect import EMBEDDED, Kept, boards, collect
+from benchmarks.board.front import front
 from benchmarks.board.overview import overview
 from benchmarks.board.pool import difference, metrics_of, ordered, pool, reference
 from benchmarks.board.stage_costs import stage_costs
@@ -257,6 +258,24 @@ def test_other_test_images_are_not_paired():
     assert difference(pool([base, other], "miou"), "dora", "base").reason == "not paired: different test images"
     seeds = summary([base, example("base", 1, held=["base"], images=[*IMAGES[1:], "camo-6"])]).frame
     assert seeds["95 % interval"].item() == "none: the seeds have different test images"
+
+
+def test_a_swap_is_compared_with_the_weights_that_it_was_searched_for():
+    """Another training of its method, on another device, would make a gain of what is none."""
+    swapped = measured("camo", "dora+swap", 1)
+    scores = [max(0.0, x - 0.05) for x in swapped.evaluation("dora").scores["miou"]]
+    other = with_scores(measured("camo", "dora+swap", 1), "dora", scores)
+    spec = other.spec.model_dump() | {"method": "dora"}
+    other = changed(other, spec=spec, spec_hash=hash_of(spec))
+    for records in ([other, swapped], [swapped, other]):
+        joined = pool(records, "miou")
+        gap = difference(joined, "dora+swap", "dora")
+        assert gap.estimate.value == pytest.approx(swapped.search.test_gain) and joined.holders["dora"] == [swapped]
+        assert joined.notes[0].startswith("dora, seed 1: scores differ by up to 0.05 between records")
+    kept = tuple(Kept(f"community/{k}.json", "community", record) for k, record in enumerate((other, swapped)))
+    rows = front(kept, {board: summary(records) for board, records in boards(kept).items()})["rows"]
+    (row,) = [row for row in rows if row["name"] == "dora"]
+    assert row["runs"][0]["by"] == "dora+swap"
 
 
 def test_records_that_disagree_on_one_evaluation_are_noted():

@@ -1,6 +1,6 @@
 """The rows of the one page's table, and what a reader may open behind each: plain data, ready for JSON.
 
-Nothing is pooled here: means, intervals and differences are the cells of the tables that the Markdown pages show.
+Nothing is worked out here: means, intervals and differences are the cells of the tables that the Markdown pages show.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from benchmarks.board.collect import Board, Kept, board_of, embedded
 from benchmarks.board.commands import commands
-from benchmarks.board.pool import RANDOM, SWAP, family, head_of, metrics_of, ordered
+from benchmarks.board.pool import RANDOM, SWAP, family, head_of, metrics_of, ordered, pool
 from benchmarks.board.swaps import scores_metric
 from benchmarks.board.text import Table, plain
 from benchmarks.board.units import Unit, unit
@@ -106,13 +106,15 @@ def _rules(record: Record) -> list[list[str]]:
 def _rows(board: Board, number: int, items: list[Kept], table: Table, metric: str, environments: _Environments) -> list[dict]:
     if not len(table.frame):
         return []
-    holders, held = _holders(items, metric)
+    records = [item.record for item in items]
+    holders, of = pool(records, metric).holders, {id(item.record): item for item in items}
+    held = Counter(e.name for r in records for e in r.evaluations if metric in e.scores and r.images)
     shown, rows = unit(metric), []
     for name, values in zip(ordered(holders), table.frame.values.tolist(), strict=True):  # names as the table has them
         cells = dict(zip(table.frame.columns, values))
-        used = holders[name]
+        used = [of[id(record)] for record in holders[name]]
         runs = [_run(name, item, metric, shown, environments) for item in used]
-        own = [item.record for item in used if item.record.spec.method == name]
+        own = [record for record in records if record.spec.method == name]
         gap = cells[shown.gap]
         rows.append(
             {
@@ -142,26 +144,6 @@ def _rows(board: Board, number: int, items: list[Kept], table: Table, metric: st
             }
         )
     return rows
-
-
-def _holders(items: list[Kept], metric: str) -> tuple[dict[str, list[Kept]], Counter]:
-    """For each evaluation the records that its row is made of, one a seed, and how many records hold it.
-
-    As `pool` takes them: the record whose own method it is goes first, then the methods by name.
-    """
-    best: dict[str, dict[int, tuple]] = defaultdict(dict)
-    held: Counter = Counter()
-    for place, item in enumerate(items):
-        for evaluation in item.record.evaluations:
-            if metric not in evaluation.scores or not item.record.images:
-                continue
-            name, method = evaluation.name, item.record.spec.method
-            held[name] += 1
-            rank = (method != name, method, place)
-            seed = best[name].setdefault(item.record.spec.seed, (rank, item))
-            if rank < seed[0]:
-                best[name][item.record.spec.seed] = (rank, item)
-    return {name: [item for _, (_, item) in sorted(seeds.items())] for name, seeds in best.items()}, held
 
 
 def _run(name: str, item: Kept, metric: str, shown: Unit, environments: _Environments) -> dict[str, Any]:

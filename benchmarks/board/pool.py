@@ -28,11 +28,12 @@ class Scores:
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """`scores[evaluation][seed]`: scores of one metric (fractions). `notes`: disagreements. `known`: what was asked of it before,
-    for each interval is drawn once."""
+    """`scores[evaluation][seed]`: scores of one metric (fractions). `holders`: the records that those of an evaluation are of, in the
+    order of the seeds. `notes`: disagreements. `known`: what was asked of it before, for each interval is drawn once."""
 
     metric: str
     scores: dict[str, dict[int, Scores]]
+    holders: dict[str, list[Record]]
     roles: dict[str, str]
     notes: tuple[str, ...]
     known: dict[tuple, object] = field(default_factory=dict, repr=False)
@@ -93,8 +94,9 @@ def metrics_of(records: list[Record]) -> list[str]:
 
 @remembered
 def pool(records: list[Record], metric: str) -> Pool:
-    """Join the records of one board. An evaluation that several records of one seed hold counts once for that seed:
-    the record whose own method it is goes first; a disagreement with the others is noted."""
+    """Join the records of one board. An evaluation that several records of one seed hold counts once for that seed: the record whose
+    own method it is goes first; a disagreement with the others is noted. Where the record of its swap disagrees, that one counts: its
+    gain is over these very weights, and another training, on another device, need not have come to them."""
     roles, held = {}, defaultdict(list)
     for record in records:
         for evaluation in record.evaluations:
@@ -102,7 +104,7 @@ def pool(records: list[Record], metric: str) -> Pool:
             roles.setdefault(evaluation.name, "control" if evaluation.name.endswith(RANDOM) else evaluation.role)
             if metric in evaluation.scores and record.images:
                 held[evaluation.name].append((record, evaluation.scores[metric]))
-    scores, notes = {}, []
+    scores, holders, notes = {}, {}, []
     for name in ordered(held):
         taken: dict[int, tuple[Record, list[float]]] = {}
         first = sorted(held[name], key=lambda h: (h[0].spec.method != name, h[0].spec.method))  # stable: then the order given
@@ -115,8 +117,11 @@ def pool(records: list[Record], metric: str) -> Pool:
                 notes.append(f"{name}, seed {seed}: the records of this seed have different test images; one was taken")
             elif (worst := _farthest(Scores(kept.images, np.array(values)), Scores(record.images, np.array(found)))) > TOLERANCE:
                 notes.append(f"{name}, seed {seed}: scores differ by up to {worst:.2g} between records; one was taken")
+                if record.spec.method == f"{name}{SWAP}":
+                    taken[seed] = (record, found)
         scores[name] = {seed: Scores(r.images, np.array(values, dtype=float)) for seed, (r, values) in sorted(taken.items())}
-    return Pool(metric, scores, roles, tuple(dict.fromkeys(notes)))
+        holders[name] = [record for _, (record, _) in sorted(taken.items())]
+    return Pool(metric, scores, holders, roles, tuple(dict.fromkeys(notes)))
 
 
 def _farthest(a: Scores, b: Scores) -> float:

@@ -84,7 +84,7 @@ def _measured(pair: Pair, metric: str) -> tuple[str, tuple[int, ...], np.ndarray
                 f"{side.label} on {pair.where} has no {metric}; choose --metric from: {', '.join(has) or 'none measured'}"
             )
         sides[key] = found
-    estimated = difference(Pool(metric, sides, {}, ()), "a", "b")
+    estimated = difference(Pool(metric, sides, {}, {}, ()), "a", "b")
     if estimated.estimate is None:
         reason = estimated.reason.removeprefix("not paired: ")
         reason = "no seed in common" if reason.startswith("no seed") else reason
