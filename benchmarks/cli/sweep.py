@@ -215,7 +215,8 @@ def _local(args, plans: list) -> tuple:
 
 def _plans(args, cells: list, strategy: str | None, ray: tuple | None) -> list:
     """The runs of the cells. What cannot be run is said; it is an error with --strict, and where it is all there is."""
-    from benchmarks.plan import Request, choose_protocol
+    from benchmarks.plan import Request
+    from benchmarks.protocol_choice import choose_protocol
     from benchmarks.sweep import plans_of
 
     asked, elsewhere = args.device, bool(args.address)
