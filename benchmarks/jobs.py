@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchmarks.catalog import SEGMENTATION, SWAP
-from benchmarks.records import hash_of
+from benchmarks.hashes import hash_of
 from benchmarks.store import Job
 
 if TYPE_CHECKING:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from benchmarks.catalog import SWAP
+from benchmarks.hashes import hash_of
 from benchmarks.options import Decoding, Options
-from benchmarks.records import Spec, hash_of
+from benchmarks.records import Spec
 
 
 def file_name(

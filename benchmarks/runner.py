@@ -14,12 +14,13 @@ from benchmarks.deterministic import deterministic
 from benchmarks.environment import environment
 from benchmarks.errors import BenchmarkError, InvalidRecord, MissingData, UsageError
 from benchmarks.files import NO_ROOM, REFUSED
+from benchmarks.hashes import hash_of
 from benchmarks.metrics.intervals import bootstrap, paired
 from benchmarks.metrics.names import METRICS
 from benchmarks.options import LEANER
 from benchmarks.plan import Plan
 from benchmarks.protocols import SHARED
-from benchmarks.records import Comparison, Evaluation, MethodOrigin, Metric, Record, Trainable, Training, hash_of
+from benchmarks.records import Comparison, Evaluation, MethodOrigin, Metric, Record, Trainable, Training
 from benchmarks.remote import remote
 
 if TYPE_CHECKING:
