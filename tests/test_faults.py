@@ -24,7 +24,8 @@ from benchmarks import cost_records, files, records, search_records, speed_recor
 from benchmarks.board.build import build
 from benchmarks.cli import main
 from benchmarks.encoded_cache import EncodedCache
-from benchmarks.fetch import Pin, download
+from benchmarks.fetch import download
+from benchmarks.pins import Pin
 from benchmarks.train_state import TrainState
 from benchmarks.unpack import unpack
 from chanswap import FeatureCache, Journal, Swap
