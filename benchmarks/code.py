@@ -18,7 +18,7 @@ PARTS = (
     "benchmarks/encoded_cache.py",
     "benchmarks/heads.py",
     "benchmarks/losses.py",
-    "benchmarks/stages.py",
+    "benchmarks/stages",
     "benchmarks/train.py",
     "benchmarks/train_state.py",
     "benchmarks/memory.py",

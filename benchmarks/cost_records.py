@@ -12,20 +12,17 @@ import shlex
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from benchmarks.files import write_atomically
-from benchmarks.records import Amount, Environment, Trainable, read_as
+from benchmarks.formats import Amount, Part, read_as
+from benchmarks.records import Environment, Trainable
 
 SCHEMA_VERSION = 1
 Count = Annotated[int, Field(ge=1)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class CostRow(_Part):
+class CostRow(Part):
     """One method, measured in a process of its own. `reason` says why there is no measurement."""
 
     method: str
@@ -53,7 +50,7 @@ class CostRow(_Part):
         return self
 
 
-class CostRecord(_Part):
+class CostRecord(Part):
     schema_version: Literal[1] = SCHEMA_VERSION
     kind: Literal["cost"] = "cost"
     backbone: str

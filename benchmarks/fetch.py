@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import logging
 import os
@@ -13,13 +12,15 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.errors import MissingData
 from benchmarks.files import write_atomically
 from benchmarks.headers import Redirects, asked_to_wait, continues, number, whole
+from benchmarks.part_file import append, begin, forget, kept_tag, lock, tag_of
+from benchmarks.pins import UNKNOWN, Pin, faults, warn_of_size
 from benchmarks.progress import progress
+from benchmarks.trust import remembered, trust
 from chanswap.writing import naming
 
 log = logging.getLogger("benchmarks")
@@ -35,48 +36,12 @@ _HTML = re.compile(rb"\s*(<!--.*?-->\s*)*<(!doctype\s+html|html|head|script)\b",
 _DRIVE = "https://drive.usercontent.google.com/download?id={}&confirm=t&export=download"
 
 
-@dataclass(frozen=True)
-class Pin:
-    """What a file must be: `bytes` long, with this sha256 or md5 in hex. None means not known.
-
-    `likely` is a length that no publisher has confirmed: a file of another one is warned about, and taken.
-    """
-
-    bytes: int | None = None
-    sha256: str | None = None
-    md5: str | None = None
-    likely: int | None = None
-
-    @property
-    def known(self) -> bool:
-        """Whether a checksum decides."""
-        return bool(self.sha256 or self.md5)
-
-
 def drive_url(file_id: str) -> str:
     """Where Google Drive gives a shared file without its page about virus scans."""
     return _DRIVE.format(file_id)
 
 
-def faults(path: Path, pin: Pin) -> str | None:
-    """None where the file is what the pin states, else how it differs. Raises OSError."""
-    size = path.stat().st_size
-    if pin.bytes is not None and size != pin.bytes:
-        return f"it has {size:,} bytes, expected {pin.bytes:,}"
-    for kind, wanted in (("sha256", pin.sha256), ("md5", pin.md5)):
-        if wanted and (found := _digest(path, kind)) != wanted.lower():
-            return f"{kind} {found[:12]}..., expected {wanted[:12]}..."
-    return None
-
-
-def warn_of_size(path: Path, pin: Pin) -> None:
-    """Say so where the file is not as long as an unconfirmed source has it. Raises OSError."""
-    size = path.stat().st_size
-    if pin.likely is not None and size != pin.likely:
-        log.warning("%s has %s bytes; a source that is not confirmed says %s", path.name, f"{size:,}", f"{pin.likely:,}")
-
-
-def download(url: str, target: Path, pin: Pin = Pin(), by_hand: str = "") -> Path:
+def download(url: str, target: Path, pin: Pin = UNKNOWN, by_hand: str = "") -> Path:
     """The file of `url` at `target`, held against `pin`. A file that is there and right is not fetched again.
 
     What arrives goes to `target.part`, and the next call goes on from there; over `target` it is renamed when whole and right.
@@ -90,7 +55,7 @@ def download(url: str, target: Path, pin: Pin = Pin(), by_hand: str = "") -> Pat
         raise MissingData(f"{url} is no http address; mend the manifest or the catalog that names it")
     otherwise = f"download {url} in a browser, then run: {by_hand}" if by_hand else f"download {url} to {target} by other means"
     if target.is_file():
-        if reason := faults(target, _remembered(target, pin)):
+        if reason := faults(target, remembered(target, pin)):
             raise MissingData(f"{target}: {reason}; delete it, then run the same command again")
         warn_of_size(target, pin)
         log.info("%s is here already", target)
@@ -98,21 +63,21 @@ def download(url: str, target: Path, pin: Pin = Pin(), by_hand: str = "") -> Pat
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.part")
     with open(part, "ab", buffering=0) as file:  # what a full disk refuses is not tried again when it is closed
-        _lock(file, part)
+        lock(file, part)
         try:
             _fill(url, part, file, pin, otherwise)
         finally:
             if part.stat().st_size == 0:
-                _forget(part)
+                forget(part)
         with naming(part):
             os.fsync(file.fileno())
         if reason := faults(part, pin):
-            _forget(part)
+            forget(part)
             raise MissingData(f"{url} gave other bytes: {reason}. They were deleted; run it again, or {otherwise}")
-        _trust(part, target, pin)
+        trust(part, target, pin)
         os.replace(part, target)
     warn_of_size(target, pin)
-    _tag(part).unlink(missing_ok=True)
+    tag_of(part).unlink(missing_ok=True)
     return target
 
 
@@ -153,13 +118,13 @@ def _attempt(url: str, part: Path, file, pin: Pin, otherwise: str, shown) -> Non
     """One connection. Returns when the part is whole; raises _Again, MissingData or what the network raises."""
     have = part.stat().st_size
     if pin.bytes is not None and have > pin.bytes:
-        have = _begin(part, file)
+        have = begin(part, file)
     if have and have == pin.bytes:
         return
     headers = {"User-Agent": "chanswap-benchmarks", "Accept-Encoding": "identity"}
-    tag = _kept_tag(part)
+    tag = kept_tag(part)
     if have and not tag and not pin.known:
-        have = _begin(part, file)  # nothing would tell whether the rest belongs to this beginning
+        have = begin(part, file)  # nothing would tell whether the rest belongs to this beginning
     if have:
         headers |= {"Range": f"bytes={have}-"} | ({"If-Range": tag} if tag else {})
     try:
@@ -173,7 +138,7 @@ def _attempt(url: str, part: Path, file, pin: Pin, otherwise: str, shown) -> Non
         if error.code == 416:  # the part is whole already, or is not this file's beginning
             if whole(error.headers.get("Content-Range")) == have and pin.known:
                 return
-            _begin(part, file)
+            begin(part, file)
             raise _Again("the part kept did not fit") from None
         if error.code in _PASSING:
             wait = asked_to_wait(error.headers.get("Retry-After"))
@@ -188,7 +153,7 @@ def _attempt(url: str, part: Path, file, pin: Pin, otherwise: str, shown) -> Non
             raise MissingData(_page(url, otherwise))
         goes_on = bool(have) and answer.status == 206
         if goes_on and not continues(answer.headers.get("Content-Range"), have):
-            _begin(part, file)
+            begin(part, file)
             raise _Again("the server gave another range than asked")
         begun = have if goes_on else 0
         length = number(answer.headers.get("Content-Length"))
@@ -197,18 +162,18 @@ def _attempt(url: str, part: Path, file, pin: Pin, otherwise: str, shown) -> Non
             raise MissingData(f"{url} offers {total:,} bytes, expected {pin.bytes:,}; {otherwise}")
         _room(part.parent, (total or 0) - have)
         if not goes_on:  # the beginning, a server that ignores ranges, or a file that has changed
-            have = _begin(part, file)
+            have = begin(part, file)
             # A weak tag may stand for two files, so it is not kept: the bytes are then joined only where a checksum will tell.
             fresh = answer.headers.get("ETag", "")
             fresh = fresh if fresh.startswith('"') else answer.headers.get("Last-Modified", "")
             if fresh and fresh.isascii() and fresh.isprintable():
-                write_atomically(_tag(part), fresh)
+                write_atomically(tag_of(part), fresh)
         shown.to(_mb(have), _mb(total or 0))
         # As bytes arrive: read() would wait for a whole chunk, and lose it when the line drops.
         while piece := answer.read1(CHUNK):
             if have == 0 and _HTML.match(piece[:2048]):
                 raise MissingData(_page(url, otherwise))
-            _append(file, piece, part)
+            append(file, piece, part)
             have += len(piece)
             shown.to(_mb(have))
             if total is not None and have > total:
@@ -217,39 +182,6 @@ def _attempt(url: str, part: Path, file, pin: Pin, otherwise: str, shown) -> Non
         raise _Again(f"the connection ended after {have:,} of {total:,} bytes")
     if have == 0:
         raise _Again("the server gave no bytes")
-
-
-def _append(file, piece: bytes, part: Path) -> None:
-    """Write all of a piece. Raises OSError, which names the part; what is written of it stays, as after a connection that ended."""
-    with naming(part):
-        while piece:
-            piece = piece[file.write(piece) :]
-
-
-def _begin(part: Path, file) -> int:
-    """Empty the part. Returns 0, the bytes it holds."""
-    file.truncate(0)
-    _tag(part).unlink(missing_ok=True)
-    return 0
-
-
-def _forget(part: Path) -> None:
-    for file in (part, _tag(part)):
-        file.unlink(missing_ok=True)
-
-
-def _tag(part: Path) -> Path:
-    """Where the server's name for the version that the part began with is kept."""
-    return part.with_name(f"{part.name}.tag")
-
-
-def _kept_tag(part: Path) -> str:
-    """The tag that the part was begun with, "" where there is none, or what is there can be no header's text."""
-    try:
-        tag = _tag(part).read_bytes().decode("ascii")
-    except (OSError, UnicodeDecodeError):
-        return ""
-    return tag if tag.isprintable() else ""
 
 
 def _page(url: str, otherwise: str) -> str:
@@ -263,52 +195,6 @@ def _room(folder: Path, wanted: int) -> None:
         raise MissingData(
             f"{folder} has room for {free / 1e9:.1f} GB, {wanted / 1e9:.1f} are to come; make room, or set CHANSWAP_HOME to another disk"
         )
-
-
-def _remembered(target: Path, pin: Pin) -> Pin:
-    """The pin, with the sha256 of the first download where it has no checksum of its own."""
-    kept = target.with_name(f"{target.name}.sha256")
-    if pin.known or not kept.is_file():
-        return pin
-    noted = kept.read_bytes()[:64]
-    if not re.fullmatch(b"[0-9a-f]{64}", noted):
-        raise MissingData(f"{kept} is damaged and vouches for nothing; delete it, and {target.name} too unless you trust it")
-    return replace(pin, sha256=noted.decode())
-
-
-def _trust(part: Path, target: Path, pin: Pin) -> None:
-    """Trust on first use: say what arrived, and remember it."""
-    if pin.known:
-        return
-    found = _digest(part, "sha256")
-    before = _remembered(target, pin).sha256
-    if before and found != before:
-        _forget(part)
-        note = f"{target.name}.sha256"
-        raise MissingData(
-            f"{target.name}: sha256 {found}, an earlier download had {before[:12]}...; delete {target.with_name(note)} to take the new one"
-        )
-    log.warning("%s: no checksum is known for it, so this first download is trusted; its sha256 is %s", target.name, found)
-    write_atomically(target.with_name(f"{target.name}.sha256"), f"{found}  {target.name}\n")
-
-
-def _lock(file, part: Path) -> None:
-    """Two processes must not write one part. Where the system has no such locks, nothing is locked."""
-    try:
-        import fcntl
-    except ImportError:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise MissingData(f"{part} is being downloaded by another process; wait for it, then run this again") from None
-    except OSError:  # a network disk without locks
-        log.debug("%s cannot be locked", part)
-
-
-def _digest(path: Path, kind: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, kind).hexdigest()
 
 
 def _mb(count: int) -> int:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from benchmarks.catalog import BACKBONES, DATASETS, METHODS, SWAP, TASKS, Task, family_fits, split_method
 from benchmarks.errors import UsageError, some
-from benchmarks.plan import lacking
+from benchmarks.protocol_choice import lacking
 from benchmarks.protocols import PROTOCOLS, choose
 
 ALL = "all"

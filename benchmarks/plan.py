@@ -12,9 +12,7 @@ from dataclasses import dataclass, replace
 from benchmarks import backbones, code, data, device, store
 from benchmarks.catalog import (
     BACKBONES,
-    CLASSIFICATION,
     DATASETS,
-    DEPTH,
     METHODS,
     SEGMENTATION,
     SWAP,
@@ -26,11 +24,15 @@ from benchmarks.catalog import (
     split_method,
 )
 from benchmarks.errors import MissingData, UsageError
+from benchmarks.jobs import jobs_of
 from benchmarks.options import Decoding, Options
 from benchmarks.outside import Origin
 from benchmarks.plain import UNPRINTABLE
-from benchmarks.protocols import LOSSES, PROTOCOLS, SINGLE_MASK, STRATEGIES, Protocol, choose
-from benchmarks.records import Spec, hash_of
+from benchmarks.protocol_choice import choose_protocol
+from benchmarks.protocols import PROTOCOLS, STRATEGIES, Protocol
+from benchmarks.record_name import file_name
+from benchmarks.records import Spec
+from benchmarks.rules import check_rules
 from benchmarks.store import Job
 
 
@@ -128,51 +130,6 @@ class Plan:
         return store.kept(self.jobs[name]) is not None
 
 
-def file_name(
-    spec: Spec,
-    protocol_hash: str,
-    weights: str,
-    images: str,
-    kind: str,
-    options: Options,
-    decoding: Decoding,
-    origin: tuple[str, str] | None,
-    deterministic: bool,
-) -> str:
-    """A record's place below its tier's folder; `kind` of device is cpu, cuda or mps, `origin` place and sha256 of a method from
-    outside."""
-    made_of = [spec.model_dump(), protocol_hash, weights, images, kind]
-    altered = spec.method.removesuffix(SWAP) != "base" and options.arithmetic != Options().arithmetic
-    made_of += [options.arithmetic] if altered else []
-    made_of += [decoding.altered] if decoding.altered else []
-    # Two files may name their methods alike, and one file changes: neither run replaces the other's record.
-    made_of += [list(origin)] if origin else []
-    made_of += ["deterministic"] if deterministic else []
-    short = hash_of(made_of)[:8]
-    return f"{spec.protocol}/{spec.dataset}/{spec.method}-{spec.backbone}-seed{spec.seed}-{short}.json"
-
-
-def choose_protocol(task: Task, named: str, dataset: str | None, backbone: str | None) -> tuple[Protocol, str]:
-    """The protocol for a task, and why. A dataset or backbone that belongs to one protocol decides it under "auto"."""
-    chosen = [DATASETS.get(dataset)] if dataset else []
-    chosen += [BACKBONES.get(backbone)] if backbone else []
-    tied = {thing.protocol for thing in chosen}
-    if len(tied) == 2:
-        belong = ", ".join(f"{thing.name} to {thing.protocol}" for thing in chosen)
-        raise UsageError(f"{dataset} and {backbone} belong to different protocols ({belong}); choose both from one")
-    if named == "auto" and tied:
-        return PROTOCOLS.get(tied.pop()), f"the one that {dataset or backbone} belongs to"
-    return choose(named, {p: lacking(task, p) for p in task.datasets})
-
-
-def lacking(task: Task, protocol: str) -> str | None:
-    """None where the default data and weights of a task are prepared under a protocol, else what is missing, in a few words."""
-    dataset, backbone = DATASETS.get(task.datasets[protocol][0]), BACKBONES.get(task.backbones[protocol])
-    missing = [f"the images of {dataset.name}"] if data.lacking(dataset) else []
-    missing += [f"the weights of {backbone.name}"] if backbones.lacking(backbone) else []
-    return " and ".join(missing) or None
-
-
 def plan(request: Request, seed: int) -> Plan:
     """Resolve a request. Raises UsageError for unknown or unfitting names, MissingData for missing data or weights."""
     task = TASKS.get(request.task)
@@ -195,7 +152,7 @@ def plan(request: Request, seed: int) -> Plan:
     protocol = protocol.for_family(backbone.family)
     if request.strategy is not None:
         protocol = replace(protocol, strategy=request.strategy)
-    _obeyed(task, protocol, backbone)
+    check_rules(task, protocol, backbone)
     if reason := METHODS.get(method).skips.get(backbone.family):
         raise UsageError(f"{method} is not for {backbone.name}: {reason}")
     if request.limit is not None and request.limit < 1:
@@ -226,7 +183,7 @@ def plan(request: Request, seed: int) -> Plan:
         train_ids, search_ids, test_ids, weights, identity, code.digest(), METHODS.origin(method), {}, _marks(request, backbone),
         request.decoding, request.deterministic,
     )  # fmt: skip
-    resolved.jobs.update(_jobs(resolved))
+    resolved.jobs.update(jobs_of(resolved))
     return resolved
 
 
@@ -258,103 +215,6 @@ def _marks(request: Request, backbone: Backbone) -> tuple[str, ...]:
     random = (backbones.RANDOM,) if backbone.weights.random else ()
     limited = (f"limited to {request.limit} test images",) if request.limit else ()
     return (*limited, *random, *request.marks)
-
-
-# What a linear head can be, of each rule every value that is implemented.
-_HEADS = {
-    DEPTH: {
-        "head": ("lin.1",),
-        "head_loss": ("silog",),
-        "head_optimiser": ("adamw",),
-        "input": ("as it is", "as it is, padded around to a multiple of 14"),
-        "crop": ("none", "eigen"),
-    },
-    CLASSIFICATION: {
-        "head": ("linear on CLS",),
-        "head_loss": ("cross-entropy + l2 of the weights",),
-        "head_optimiser": ("lbfgs",),
-        "input": ("as it is", "resized, bicubic"),
-    },
-}
-
-
-def _obeyed(task: Task, protocol: Protocol, backbone: Backbone) -> None:
-    """Raise UsageError for a rule that nothing here implements: a label in a record must be what was done."""
-    known = {"strategy": STRATEGIES, "held_out": (True,), "epoch": ("last",), "metric": task.metrics[:1]}
-    if task.kind == SEGMENTATION:
-        mask = SINGLE_MASK[backbone.family]
-        known |= {"prompt": ("interior",), "mask": (mask,), "empty_union": (1.0,), "image_size": (backbone.size,)}
-    heads = _HEADS.get(task.kind, {})
-    rules = {
-        **{name: getattr(protocol, name) for name in known},
-        **{name: protocol.rules.get(name) for name in heads},
-        "loss": protocol.training.loss,
-        "optimiser": protocol.training.optimiser,
-    }
-    for name, options in {**known, **heads, "loss": (LOSSES[task.kind],), "optimiser": ("adam",)}.items():
-        if rules[name] not in options:
-            only = " or ".join(map(repr, options))
-            raise UsageError(f"protocol {protocol.name} asks for {name} {rules[name]!r}; here is only {only}")
-
-
-def _jobs(p: Plan) -> dict[str, Job]:
-    """Each stage's inputs. A job names the jobs before it by key, so a change at the front changes every key behind."""
-    versions = p.protocol.stage_versions
-    rules = {"prompt": p.protocol.prompt, "mask": p.protocol.mask, "size": p.protocol.image_size, **p.protocol.rules}
-    rules |= {"metrics": list(p.task.metrics)}
-    machine = {"device": p.device.split(":")[0], "precision": p.precision}
-    machine |= {"deterministic": True} if p.deterministic else {}  # nothing is read that was made without
-    common = {"weights": p.weights, "data": p.data, "code": p.code, **machine}
-    jobs: dict[str, Job] = {}
-    if p.task.kind != SEGMENTATION:
-        about = {k: v for k, v in rules.items() if k not in ("metrics", "prompt", "mask")}
-        jobs["head"] = Job("head", {**common, **about, "version": versions["train"], "images": hash_of(p.train_ids)})
-        common["head_weights"] = jobs["head"].key  # the rules hold a "head" of their own, its kind
-    adapted = None
-    if p.method != "base":
-        training = {**p.protocol.resolved()["training"], "prompt": p.protocol.prompt}
-        jobs["train"] = Job(
-            "train",
-            {
-                **common,
-                "version": versions["train"],
-                "method": p.method,
-                "training": training,
-                "seed": p.seed,
-                "images": hash_of(p.train_ids),
-                **p.options.arithmetic,
-                **({"source": p.origin.sha256} if p.origin else {}),
-            },
-        )
-        adapted = jobs["train"].key
-    rules |= p.decoding.altered
-    test = {**common, **rules, "version": versions["evaluate"], "images": hash_of(p.test_ids)}
-    if p.swap:
-        jobs["embed"] = Job(
-            "embed", {**common, "version": versions["embed"], "adapted": adapted, "images": hash_of(p.search_ids)}
-        )
-        jobs["search"] = Job(
-            "search",
-            {
-                **rules,
-                **machine,
-                "code": p.code,
-                "version": versions["search"],
-                "features": jobs["embed"].key,
-                "strategy": p.protocol.strategy,
-                "keep": p.protocol.keep,
-                "seed": p.seed if p.protocol.strategy == "random" else None,
-            },
-        )
-    jobs["evaluate base"] = Job("evaluate", {**test, "adapted": None, "variants": "plain and controls"})
-    if adapted:
-        jobs[f"evaluate {p.method}"] = Job("evaluate", {**test, "adapted": adapted, "variants": "plain"})
-    if p.swap:
-        control = {"draws": p.protocol.random_draws, "seed": p.seed}
-        jobs[f"evaluate {p.method}{SWAP}"] = Job(
-            "evaluate", {**test, "adapted": adapted, "search": jobs["search"].key, "random": control}
-        )
-    return jobs
 
 
 def passes(p: Plan) -> int:

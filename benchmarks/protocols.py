@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 from benchmarks.catalog import CLASSIFICATION, DEPTH, SEGMENTATION, TASKS, Dataset, Task
 from benchmarks.errors import UsageError
-from benchmarks.records import hash_of
+from benchmarks.hashes import hash_of
 from benchmarks.registry import Registry
 
 # Versions of the stages that make numbers. Raise one when its result changes: cached stages and records of the old one stop

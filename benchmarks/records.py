@@ -5,34 +5,26 @@ Scores are fractions (0.65, not 65); differences and gains are in the same unit.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, model_validator
 
+from benchmarks.consistency import check_swap, inconsistencies
 from benchmarks.errors import InvalidRecord
 from benchmarks.files import write_atomically
-from benchmarks.metrics.names import METRICS
-from benchmarks.plain import LONGEST, printable
+from benchmarks.formats import Amount, Finite, Part, Whole, read_as
+from benchmarks.hashes import hash_of
 
 SCHEMA_VERSION = 1
-M = TypeVar("M", bound=BaseModel)
 ALTERED = "the file was changed after it was written; take it from where it was made, or run again"
 _ALL = "every fault is asked for"
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Whole = Annotated[int, Field(ge=0)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Spec(_Part):
+class Spec(Part):
     """What was asked for. Two records of one spec hash are the same run on the same code path."""
 
     task: str
@@ -45,7 +37,7 @@ class Spec(_Part):
     limit: int | None = Field(None, description="at most so many test images; a limited record never reaches a board")
 
 
-class Metric(_Part):
+class Metric(Part):
     """A mean over the test images with its 95 % bootstrap interval over images."""
 
     value: Finite
@@ -53,7 +45,7 @@ class Metric(_Part):
     high: Finite
 
 
-class Evaluation(_Part):
+class Evaluation(Part):
     """One way of running the model over the test set. `scores[metric]` is aligned with the record's `images`."""
 
     name: str = Field(description="base, dora, dora+swap, or a control such as dora+random-swap")
@@ -62,7 +54,7 @@ class Evaluation(_Part):
     scores: dict[str, list[Finite]]
 
 
-class Comparison(_Part):
+class Comparison(Part):
     """`a` minus `b`, paired by image."""
 
     a: str
@@ -74,14 +66,14 @@ class Comparison(_Part):
     p: Annotated[float, Field(ge=0, le=1)]
 
 
-class Trainable(_Part):
+class Trainable(Part):
     """Trained parameters: the method's own, and by name what is trained besides (counted apart)."""
 
     method: Whole
     besides: dict[str, Whole] = {}
 
 
-class Training(_Part):
+class Training(Part):
     """How the trained weights came about. They are those of the last epoch: nothing was chosen by looking at a score."""
 
     micro_batch: int = Field(description="images whose gradient was computed at once; the protocol's batch is accumulated")
@@ -91,13 +83,13 @@ class Training(_Part):
     artefact_bytes: int = Field(description="size of the file of trained weights, which holds nothing else")
 
 
-class ScreenedPair(_Part):
+class ScreenedPair(Part):
     redundant: Whole
     effective: Whole
     gain: Finite
 
 
-class Search(_Part):
+class Search(Part):
     """How the swap was found. Gains are against the unswapped model, on the search set (of the objective) and on the test set (of the
     protocol's metric); more is better, whichever way the metric runs."""
 
@@ -127,7 +119,7 @@ class Search(_Part):
         return self
 
 
-class Stage(_Part):
+class Stage(Part):
     """Cost of one stage. A stage taken from the cache keeps the figures of the call that computed it."""
 
     name: str
@@ -138,14 +130,14 @@ class Stage(_Part):
     cached: bool = False
 
 
-class MethodOrigin(_Part):
+class MethodOrigin(Part):
     """Where the code of a method came from that is not one of the suite's own."""
 
     place: str = Field(description="file and class, or module and class of an installed package")
     sha256: str = Field(description="of the file, or of all Python files of the package")
 
 
-class Environment(_Part):
+class Environment(Part):
     """Where it ran. Fields are null where the machine did not tell."""
 
     commit: str | None = None
@@ -158,7 +150,7 @@ class Environment(_Part):
     packages: dict[str, str | None]
 
 
-class Record(_Part):
+class Record(Part):
     schema_version: Literal[1] = SCHEMA_VERSION
     status: Literal["done", "failed"]
     error: str | None = None
@@ -194,75 +186,6 @@ class Record(_Part):
 
     def evaluation(self, name: str) -> Evaluation | None:
         return next((e for e in self.evaluations if e.name == name), None)
-
-
-def inconsistencies(record: Record) -> Iterator[str]:
-    """What in a record does not go together, a line each: all that can be said without recomputing an interval."""
-    names = [e.name for e in record.evaluations]
-    if len(set(names)) != len(names):
-        yield "two evaluations have the same name"
-    if len(set(record.images)) != len(record.images):
-        yield "a test image is listed twice"
-    for e in record.evaluations:
-        for metric, scores in e.scores.items():
-            if len(scores) != len(record.images):
-                yield f"{e.name}: {len(scores)} {metric} scores for {len(record.images)} images"
-        for metric, shown in e.metrics.items():
-            if not e.scores.get(metric) or abs(shown.value - _mean(e.scores[metric])) > 1e-9:
-                yield f"{e.name}: {metric} is not the mean of its scores"
-            if shown.low > shown.high:
-                yield f"{e.name}: the interval of {metric} is upside down"
-        for metric, scores in e.scores.items():
-            if (known := METRICS.get(metric)) and not known.fits(scores):
-                between = "0 or more" if known.highest is None else f"between 0 and {known.highest:g}"
-                yield f"{e.name}: a {metric} score is not {between}"
-    for c in record.comparisons:
-        yield from _of_comparison(record, c)
-    if record.status == "done" and not record.evaluations:
-        yield "a finished record without evaluations"
-    if record.search and set(record.search.images) & set(record.images):
-        yield "search and test images overlap"
-    if record.status == "failed" and not record.error:
-        yield "a failed record without its error"
-    if hash_of(record.spec.model_dump()) != record.spec_hash:
-        yield "spec_hash does not belong to the spec"
-    if hash_of(record.protocol) != record.protocol_hash:
-        yield "protocol_hash does not belong to the protocol"
-
-
-def _of_comparison(record: Record, c: Comparison) -> Iterator[str]:
-    a, b = record.evaluation(c.a), record.evaluation(c.b)
-    if a is None or b is None:
-        yield f"a comparison of {c.a} and {c.b}, which were not both evaluated"
-    elif not abs(c.difference - (_mean(a.scores.get(c.metric)) - _mean(b.scores.get(c.metric)))) <= 1e-9:  # NaN too
-        yield f"the difference of {c.a} and {c.b} is not that of their scores"
-    if c.low > c.high:
-        yield f"the interval of {c.a} and {c.b} is upside down"
-    swapped = record.search and record.spec.method == c.a and c.a == f"{c.b}+swap"
-    swapped = swapped and c.metric == record.protocol.get("metric", c.metric) and record.search.test_gain is not None
-    sign = METRICS[c.metric].sign if c.metric in METRICS else 1
-    if swapped and abs(record.search.test_gain - sign * c.difference) > 1e-9:
-        yield f"the search's test gain is not the difference of {c.a} and {c.b}"
-
-
-def check_swap(pairs: list[tuple[int, int]], channels: int | None = None) -> None:
-    """Raise ValueError where pairs (redundant, effective) are no swap: `chanswap.Swap`'s rules, which would import torch."""
-    if len({redundant for redundant, _ in pairs}) != len(pairs):
-        raise ValueError("a swap overwrites one channel twice")
-    for pair in pairs:
-        if min(pair) < 0 or (channels is not None and max(pair) >= channels):
-            raise ValueError(f"pair {pair[0]}<-{pair[1]} is not of channels 0 to {'...' if channels is None else channels - 1}")
-        if pair[0] == pair[1]:
-            raise ValueError(f"pair {pair[0]}<-{pair[1]} replaces a channel by itself")
-
-
-def hash_of(value: Any) -> str:
-    """The sha256, in hex, of a JSON value in canonical form (sorted keys, no spaces). Raises ValueError for NaN."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()).hexdigest()
-
-
-def _mean(scores: list[float] | None) -> float:
-    return sum(scores) / len(scores) if scores else float("nan")
 
 
 def digest_of(raw: dict[str, Any]) -> str:
@@ -310,23 +233,6 @@ def _until_broken(record: Record) -> Iterator[str]:
         yield from inconsistencies(record)
     except ValueError as error:  # a protocol that is no JSON has no hash
         yield str(error)
-
-
-def read_as(model: type[M], path: Path, cure: str = "") -> M:
-    """Read and check a file of any of the suite's record formats; `cure` ends the error. Raises InvalidRecord as `read` does.
-
-    Strictly: a number in quotation marks, or `true` in the place of 1, is a fault.
-    """
-    try:
-        return model.model_validate_json(Path(path).read_bytes(), strict=True)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(x) for x in first["loc"]) or "record"
-        raise InvalidRecord(printable(f"{path}: {where[:LONGEST]}: {first['msg'][:LONGEST]}{cure}")) from None
-    except (RecursionError, OverflowError) as error:  # of a protocol nested a thousandfold, or a sum beyond all floats
-        raise InvalidRecord(f"{path}: {error}{cure}") from None
-    except OSError as error:
-        raise InvalidRecord(f"{path}: {error.strerror or error}{cure}") from None
 
 
 def schema() -> str:

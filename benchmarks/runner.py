@@ -14,16 +14,17 @@ from benchmarks.deterministic import deterministic
 from benchmarks.environment import environment
 from benchmarks.errors import BenchmarkError, InvalidRecord, MissingData, UsageError
 from benchmarks.files import NO_ROOM, REFUSED
+from benchmarks.hashes import hash_of
 from benchmarks.metrics.intervals import bootstrap, paired
 from benchmarks.metrics.names import METRICS
 from benchmarks.options import LEANER
 from benchmarks.plan import Plan
 from benchmarks.protocols import SHARED
-from benchmarks.records import Comparison, Evaluation, MethodOrigin, Metric, Record, Trainable, Training, hash_of
+from benchmarks.records import Comparison, Evaluation, MethodOrigin, Metric, Record, Trainable, Training
 from benchmarks.remote import remote
 
 if TYPE_CHECKING:
-    from benchmarks.stages import Workbench
+    from benchmarks.stages.workbench import Workbench
 
 log = logging.getLogger("benchmarks")
 
@@ -128,8 +129,10 @@ def search_part(p: Plan, part: tuple[int, int], threads: int) -> None:
     if not p.swap or p.protocol.strategy not in SHARED:
         why = f"strategy {p.protocol.strategy} is short, and its next step depends on the last" if p.swap else "it has no search"
         raise UsageError(f"the search of {p.method_name} cannot be split: {why}; leave --part out")
+    from benchmarks.stages import search
+
     with deterministic(p.deterministic):
-        _prepared(p, threads, None)[0].search_part(part)
+        search.search_part(_prepared(p, threads, None)[0], part)
 
 
 def prepare(p: Plan, threads: int) -> None:
@@ -141,25 +144,28 @@ def _prepared(p: Plan, threads: int, workbench: Callable[..., Workbench] | None)
     """The workbench of a run with all done that its search and its evaluation need, and what training gave."""
     import torch
 
-    from benchmarks.stages import Workbench
+    from benchmarks.stages import embed, head, train
+    from benchmarks.stages.workbench import Workbench
 
     torch.set_num_threads(1 if p.device == "cpu" else threads)  # the workers are the threads, see benchmarks.parallel
     weights, _ = backbones.verified_checkpoint(p.backbone)
     bench = (workbench or Workbench)(p, threads, weights)
     if "head" in p.jobs:
-        bench.head()
+        head.fitted(bench)
         _discard_stale(p, bench, "head")
-    trained = bench.trained().result if p.method != "base" else {"trainable": {"method": 0}}
+    trained = train.trained(bench).result if p.method != "base" else {"trainable": {"method": 0}}
     _discard_stale(p, bench, "train")
     if p.swap:
-        bench.features()
+        embed.features(bench)
     return bench, trained
 
 
 def _work(p: Plan, threads: int, workbench: Callable[..., Workbench] | None) -> dict:
+    from benchmarks.stages import evaluate, search
+
     bench, trained = _prepared(p, threads, workbench)
-    found = bench.found() if p.swap else None
-    scores, ranked = bench.evaluated(), METRICS[p.protocol.metric]
+    found = search.found(bench) if p.swap else None
+    scores, ranked = evaluate.evaluated(bench), METRICS[p.protocol.metric]
     roles = {"base": "base", BEST_OF_THREE: "control", f"{p.method}+random-swap": "control"}
     order = ["base", BEST_OF_THREE, p.method, f"{p.method}{SWAP}", f"{p.method}+random-swap"]
     evaluations = []

@@ -10,22 +10,20 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from benchmarks.consistency import check_swap
 from benchmarks.files import write_atomically
+from benchmarks.formats import Amount, Finite, Part, read_as
 from benchmarks.metrics.names import METRICS
-from benchmarks.records import Amount, Environment, Finite, check_swap, read_as
+from benchmarks.records import Environment
 
 SCHEMA_VERSION = 1
 Count = Annotated[int, Field(ge=1)]
 PAPER = "exhaustive"  # the strategy that is the paper's, which all others are compared with
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Trial(_Part):
+class Trial(Part):
     """One strategy on one draw of search images."""
 
     strategy: str
@@ -49,7 +47,7 @@ class Trial(_Part):
         return self
 
 
-class SearchRecord(_Part):
+class SearchRecord(Part):
     schema_version: Literal[1] = SCHEMA_VERSION
     kind: Literal["search"] = "search"
     task: str

@@ -10,22 +10,18 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from benchmarks.files import write_atomically
-from benchmarks.records import Environment, read_as
+from benchmarks.formats import Amount, Part, read_as
+from benchmarks.records import Environment
 
 SCHEMA_VERSION = 1
-Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 LITERAL = "literal"  # the way that all others are compared with
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Way(_Part):
+class Way(Part):
     """One way of scoring the same candidates on the same images."""
 
     name: str = Field(description="literal, own loop, or a kind of the batched scorer")
@@ -49,7 +45,7 @@ class Way(_Part):
     )
 
 
-class Whole(_Part):
+class Whole(Part):
     """All pairs on all search images, timed from end to end and not extrapolated."""
 
     way: str
@@ -60,7 +56,7 @@ class Whole(_Part):
     peak_gpu_mb: Amount | None = None
 
 
-class SpeedRecord(_Part):
+class SpeedRecord(Part):
     schema_version: Literal[1] = SCHEMA_VERSION
     kind: Literal["speed"] = "speed"
     subject: str = Field(description="what is scored: mask decoder, or a linear head of so many classes")

@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.claims import claimed
 from benchmarks.files import home, sha256, write_atomically
-from benchmarks.records import hash_of
+from benchmarks.hashes import hash_of
 from benchmarks.remote import remote
 
 log = logging.getLogger(__name__)

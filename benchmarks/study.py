@@ -19,7 +19,10 @@ from benchmarks.environment import environment
 from benchmarks.files import write_atomically
 from benchmarks.metrics.intervals import paired
 from benchmarks.plan import Plan
-from benchmarks.stages import Workbench
+from benchmarks.stages import embed, search, train
+from benchmarks.stages.attached import attached
+from benchmarks.stages.evaluate import evaluated
+from benchmarks.stages.workbench import Workbench
 from benchmarks.study_measure import effect_of, measure
 from benchmarks.study_plan import check, job_of
 from benchmarks.study_records import EXAMPLES, MAPS, Example, Mapped, Picture, StudyRecord, write
@@ -39,9 +42,9 @@ def study(p: Plan, threads: int, folder: Path) -> tuple[StudyRecord, Path]:
     where = environment(p.device, p.precision, threads)  # before the work: of the code that did it
     bench = Workbench(p, threads, backbones.verified_checkpoint(p.backbone)[0])
     if p.method != "base":
-        bench.trained()
-    bench.features()
-    found, scores = bench.found(), bench.evaluated()
+        train.trained(bench)
+    embed.features(bench)
+    found, scores = search.found(bench), evaluated(bench)
     metric = p.protocol.metric
     columns = {name: scores[name][metric] for name in dict.fromkeys(("base", p.method, f"{p.method}{SWAP}"))}
     job = job_of(p)
@@ -87,7 +90,7 @@ def _examples(p: Plan, columns: dict[str, list[float]]) -> list[Example]:
 def _draw_examples(bench: Workbench, swap: Swap, chosen: list[Example]):
     p = bench.plan
     samples = data.load(p.dataset, "test", [e.image for e in chosen])
-    models = {"base": bench.model("base")[0], p.method: bench.adapted()}
+    models = {"base": attached(bench, "base")[0], p.method: train.adapted(bench)}
     rows = []
     for example, sample in zip(chosen, samples):
         masks = {}
@@ -108,7 +111,7 @@ def _draw_examples(bench: Workbench, swap: Swap, chosen: list[Example]):
 
 
 def _draw_maps(bench: Workbench, mapped: Mapped, chosen: list[Example]):
-    p, model = bench.plan, bench.adapted()
+    p, model = bench.plan, train.adapted(bench)
     wanted, rows = [*mapped.replaced, *mapped.shown, *mapped.useful], []
     for example, sample in zip(chosen, data.load(p.dataset, "test", mapped.images)):
         with torch.inference_mode():

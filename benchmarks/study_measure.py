@@ -10,7 +10,10 @@ import torch
 from benchmarks import data
 from benchmarks.metrics.intervals import Estimate, paired
 from benchmarks.progress import progress_by_stage
-from benchmarks.stages import Workbench
+from benchmarks.stages import embed, feature_file
+from benchmarks.stages.search import found, screened
+from benchmarks.stages.train import adapted
+from benchmarks.stages.workbench import Workbench
 from benchmarks.store import Job
 from benchmarks.study_records import Curve, Effect, Size, Zeroed
 from chanswap import (
@@ -31,14 +34,14 @@ from chanswap import (
 
 def measure(bench: Workbench, job: Job) -> dict:
     """Zeroing and growth on both sets, as parts of the record. A killed call leaves its features and journals in the job's folder."""
-    p, model = bench.plan, bench.adapted()
-    cache, samples = bench.features()
-    screen, kept = bench.screened(), bench.found().kept
+    p, model = bench.plan, adapted(bench)
+    cache, samples = embed.features(bench)
+    screen, of_run = screened(bench), found(bench)
     search = model.scorer(cache.sites, [model.item(s, cache[k][1]) for k, s in enumerate(samples)], bench.workers)
     tested = data.load(p.dataset, "test", p.test_ids)
     path, journals = job.folder / "test.features", []
     job.folder.mkdir(parents=True, exist_ok=True)
-    features = bench.embedded(model, tested, path, p.test_ids, job.key)
+    features = feature_file.read_or_written(bench, model, tested, path, p.test_ids, job.key)
     test = model.scorer(features.sites, [model.item(s, features[k][1]) for k, s in enumerate(tested)], bench.workers)
     with progress_by_stage("study", "passes") as show:
 
@@ -48,7 +51,7 @@ def measure(bench: Workbench, job: Job) -> dict:
 
         without = {"search": zeroing(search, **options("zeroing-search")), "test": zeroing(test, **options("zeroing-test"))}
         candidates = {
-            "best_pairs": [(pair.redundant, pair.effective) for pair in kept],
+            "best_pairs": [(pair.redundant, pair.effective) for pair in of_run.kept],
             "one_a_channel": [pair for pair, _ in one_a_channel(screen, p.protocol.keep)],
         }
         curves = {}
@@ -61,8 +64,8 @@ def measure(bench: Workbench, job: Job) -> dict:
             ]
             curves[name] = Curve(candidates=pairs, sizes=sizes).model_dump(mode="json")
         level, spread = levels(cache.sites)
-        found = Swap(bench.found().pairs, channels=search.channels)
-        changes = [partial(found, axis=0), constant(found, level), constant(found, torch.zeros_like(level))]
+        swap = Swap(of_run.pairs, channels=search.channels)
+        changes = [partial(swap, axis=0), constant(swap, level), constant(swap, torch.zeros_like(level))]
         table = altered(test, changes, **options("instead")).double().numpy()
     best = {pair[0]: (pair[1], gain) for pair, gain in reversed(one_a_channel(screen, search.channels))}
     zeroed = {part: effects(z.gains) for part, z in without.items()}

@@ -11,26 +11,22 @@ import shlex
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from benchmarks.files import write_atomically
-from benchmarks.records import Environment, Stage, read_as
+from benchmarks.formats import Finite, Part, read_as
+from benchmarks.records import Environment, Stage
 from chanswap.multiple import labels
 
 SCHEMA_VERSION = 1
 EXAMPLES, MAPS = "examples", "maps"  # the pictures: the paper's figures 3 and 5
-Finite = Annotated[float, Field(allow_inf_nan=False)]
 Chance = Annotated[float, Field(gt=0, le=1)]
 Channel = Annotated[int, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
 Pair = tuple[Channel, Channel]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Effect(_Part):
+class Effect(Part):
     """A mean over images with its 95 % bootstrap interval and two-sided p-value."""
 
     value: Finite
@@ -45,7 +41,7 @@ class Effect(_Part):
         return self
 
 
-class Zeroed(_Part):
+class Zeroed(Part):
     """A channel: what setting it to zero gains on each set, its label by the corrected p-values of that set, and what the search
     saw of it."""
 
@@ -59,7 +55,7 @@ class Zeroed(_Part):
     spread: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(description="its standard deviation over the same")
 
 
-class Size(_Part):
+class Size(Part):
     """The best swap of so many pairs on the search set; `test` is the same swap on the test set."""
 
     pairs: list[Pair]
@@ -69,7 +65,7 @@ class Size(_Part):
     conflicts: Count = Field(description="subsets of this size that overwrite one channel twice and cannot stand")
 
 
-class Curve(_Part):
+class Curve(Part):
     """Gain over the number of pairs, from one on, chosen from `candidates`."""
 
     candidates: list[Pair]
@@ -83,7 +79,7 @@ class Curve(_Part):
         return self
 
 
-class Example(_Part):
+class Example(Part):
     """A test image of the picture, and the score of each column."""
 
     place: Literal["best", "median", "worst"]
@@ -91,7 +87,7 @@ class Example(_Part):
     scores: dict[str, Finite]
 
 
-class Picture(_Part):
+class Picture(Part):
     kind: Literal["examples", "maps"]
     file: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._+-]*\.png$", max_length=200)]
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -99,7 +95,7 @@ class Picture(_Part):
     height: Annotated[int, Field(ge=1)]
 
 
-class Mapped(_Part):
+class Mapped(Part):
     """What the picture of feature maps shows: images, and channels by kind."""
 
     images: list[str]
@@ -108,7 +104,7 @@ class Mapped(_Part):
     useful: list[Channel] = Field(description="whose zeroing loses most on the search set")
 
 
-class StudyRecord(_Part):
+class StudyRecord(Part):
     schema_version: Literal[1] = SCHEMA_VERSION
     kind: Literal["study"] = "study"
     task: str

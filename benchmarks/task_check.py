@@ -17,7 +17,7 @@ from benchmarks.protocols import PROTOCOLS, Protocol
 
 if TYPE_CHECKING:
     from benchmarks.plan import Plan
-    from benchmarks.stages import Workbench
+    from benchmarks.stages.workbench import Workbench
 
 LIMIT = 2
 FIXTURE = "fixture data"
@@ -151,7 +151,7 @@ def _sharing() -> type[Workbench]:
     import torch
 
     from benchmarks.backbones.model import Encoded
-    from benchmarks.stages import Workbench
+    from benchmarks.stages.workbench import Workbench
 
     network: list[torch.nn.Module] = []
     seen: dict[tuple, Encoded] = {}

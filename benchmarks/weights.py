@@ -10,8 +10,9 @@ from pathlib import Path
 from benchmarks import backbones
 from benchmarks.catalog import Backbone
 from benchmarks.errors import MissingData, UsageError
-from benchmarks.fetch import Pin, download, faults
+from benchmarks.fetch import download
 from benchmarks.files import link_or_copy
+from benchmarks.pins import Pin, faults
 
 
 def pin(backbone: Backbone) -> Pin:

@@ -580,7 +580,7 @@ def saved_table(home: Path) -> Reader:
 @reader
 def notes(home: Path) -> Reader:
     """What downloads leave beside a file: the server's tag, the first checksum, which sources are done."""
-    from benchmarks import fetch
+    from benchmarks import part_file, pins, trust
     from benchmarks.data import obtain
 
     target = home / "downloads" / "a.zip"
@@ -589,9 +589,9 @@ def notes(home: Path) -> Reader:
     seeds = [b'"33a64df551425fcc55e"', b"0" * 64 + b"  a.zip\n", b'["kvasir-seg.zip"]', b"Wed, 21 Oct 2015 07:28:00 GMT"]
 
     def read(data: bytes):
-        for path in (fetch._tag(target), target.with_name("a.zip.sha256"), obtain._list("kvasir")):
+        for path in (part_file.tag_of(target), target.with_name("a.zip.sha256"), obtain._list("kvasir")):
             path.write_bytes(data)
-        return fetch._kept_tag(target), obtain._done("kvasir"), fetch._remembered(target, fetch.Pin())
+        return part_file.kept_tag(target), obtain._done("kvasir"), trust.remembered(target, pins.UNKNOWN)
 
     def unsound(value, data: bytes) -> str | None:
         tag, done, pin = value

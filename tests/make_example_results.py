@@ -26,10 +26,11 @@ if __name__ == "__main__":
 
 from benchmarks.catalog import BACKBONES, DATASETS, TASKS  # noqa: E402
 from benchmarks.cost_records import CostRecord  # noqa: E402
+from benchmarks.hashes import hash_of  # noqa: E402
 from benchmarks.metrics.intervals import bootstrap, paired  # noqa: E402
 from benchmarks.metrics.names import METRICS  # noqa: E402
 from benchmarks.protocols import rules_of  # noqa: E402
-from benchmarks.records import Record, dump, hash_of  # noqa: E402
+from benchmarks.records import Record, dump  # noqa: E402
 
 IMAGES = [f"camo-{i}" for i in range(6)]
 MINI = {"name": "mini-v1", "prompt": "interior point", "mask": "single", "search_images": 4, "seeds": [0, 1, 2]}

@@ -15,7 +15,7 @@ import numpy as np
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout that is not installed
 
-from benchmarks.records import hash_of  # noqa: E402
+from benchmarks.hashes import hash_of  # noqa: E402
 from tests.make_example_results import CAMO, DEPTH, PAPER, example  # noqa: E402
 
 # Forty boards: five datasets, four backbones, two tiers. On each 25 methods, without and with swap, of five seeds.

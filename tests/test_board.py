@@ -23,8 +23,9 @@ from benchmarks.board.tables import cost, headline, missing_seeds, other_metrics
 from benchmarks.board.text import MARK, Table, escape, markdown, plain, terminal
 from benchmarks.columns import WIDTH
 from benchmarks.errors import MissingData, UsageError
+from benchmarks.hashes import hash_of
 from benchmarks.metrics.intervals import paired
-from benchmarks.records import Record, dump, hash_of
+from benchmarks.records import Record, dump
 from tests.make_example_results import CAMO, GOLDEN, IMAGES, MINI, MINI_OTHER, RESULTS, example, examples, measured
 
 AGAIN = "run `python tests/make_example_results.py --golden`, and read the difference before committing it"

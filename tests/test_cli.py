@@ -151,7 +151,8 @@ def test_the_protocol_names_the_mask_that_a_family_answers_with():
     from dataclasses import replace
 
     from benchmarks.catalog import BACKBONES, TASKS
-    from benchmarks.plan import Request, _obeyed, plan
+    from benchmarks.plan import Request, plan
+    from benchmarks.rules import check_rules
 
     one, two = (plan(Request("camo", "base", backbone=name, device="cpu"), 0) for name in ("sam-mini", "sam2-mini"))
     assert (one.protocol.mask, one.protocol.hash[:8]) == ("single", "7b3eb69f")  # that of the records under results/
@@ -160,7 +161,7 @@ def test_the_protocol_names_the_mask_that_a_family_answers_with():
     for p, other in ((one, two), (two, one)):
         for mask in (other.protocol.mask, "best of three"):
             with pytest.raises(UsageError, match=f"asks for mask {mask!r}; here is only {p.protocol.mask!r}"):
-                _obeyed(TASKS.get("camo"), replace(p.protocol, mask=mask), BACKBONES.get(p.backbone.name))
+                check_rules(TASKS.get("camo"), replace(p.protocol, mask=mask), BACKBONES.get(p.backbone.name))
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,9 @@ from benchmarks.compare import AFTER, NOTHING, rows
 from benchmarks.compare.plot import plot
 from benchmarks.compare.sides import Wanted, pairs
 from benchmarks.errors import UsageError
+from benchmarks.hashes import hash_of
 from benchmarks.metrics.intervals import holm, two_sided
-from benchmarks.records import Record, hash_of, write
+from benchmarks.records import Record, write
 from tests.make_example_results import CAMO, RESULTS, example, few, measured
 
 ROOT = Path(__file__).parents[1]

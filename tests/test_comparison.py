@@ -14,8 +14,8 @@ from benchmarks.board.build import render
 from benchmarks.board.pool import pool
 from benchmarks.board.ranking import gains, gains_table, ranking, standings
 from benchmarks.board.units import unit
+from benchmarks.hashes import hash_of
 from benchmarks.metrics.intervals import bootstrap, bootstraps, holm, mean_of_independent, paired, resampled_means, ties
-from benchmarks.records import hash_of
 from tests.make_example_results import RESULTS, example, measured
 from tests.test_board import changed, put, with_scores
 from tests.test_paper_pages import raw, tables  # noqa: F401 - `raw` is a fixture

@@ -55,7 +55,7 @@ def hostile(tmp_path_factory):
         record = example("base", 0, dataset=dataset, backbone=HOSTILE)
         evaluations = [e.model_dump() | {"name": n, "role": "method"} for e, n in zip(record.evaluations, ("base", HOSTILE))]
         protocol = record.protocol | {"prompt": HOSTILE}
-        from benchmarks.records import hash_of
+        from benchmarks.hashes import hash_of
 
         parts = {"evaluations": evaluations, "protocol": protocol, "protocol_hash": hash_of(protocol)}
         put(changed(record, **parts), results / f"community/{k}.json")

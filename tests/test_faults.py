@@ -24,7 +24,8 @@ from benchmarks import cost_records, files, records, search_records, speed_recor
 from benchmarks.board.build import build
 from benchmarks.cli import main
 from benchmarks.encoded_cache import EncodedCache
-from benchmarks.fetch import Pin, download
+from benchmarks.fetch import download
+from benchmarks.pins import Pin
 from benchmarks.train_state import TrainState
 from benchmarks.unpack import unpack
 from chanswap import FeatureCache, Journal, Swap
@@ -115,7 +116,7 @@ def torn_block() -> None:
 KILLS = {  # moment: method, what is done to the process, what must lie there after the kill
     "training": ("decoder+swap", lambda: at_call("torch.optim:Adam", "step", 5), "epoch.safetensors"),
     "searching": ("decoder+swap", torn_block, "journal.combine"),
-    "evaluating": ("decoder+swap", lambda: at_call("benchmarks.stages:Workbench", "_variants", 15), "stage.json"),
+    "evaluating": ("decoder+swap", lambda: at_call("benchmarks.stages.evaluate", "_variants", 15), "stage.json"),
     "the record": ("decoder+swap", lambda: half_written("/results/"), UNFINISHED),
     "pages": ("decoder+swap", lambda: half_written("/leaderboard/"), UNFINISHED),
 }
@@ -431,7 +432,7 @@ def test_results_that_cannot_be_written_are_said_before_the_work(tmp_path, monke
     monkeypatch.setattr("benchmarks.data.generated.manifest", few)
     (tmp_path / "results").mkdir()
     refusing.append(str(tmp_path / "results"))
-    monkeypatch.setattr("benchmarks.stages.Workbench", None)  # nothing is begun
+    monkeypatch.setattr("benchmarks.stages.workbench.Workbench", None)  # nothing is begun
     for command in (["run", "--method", "base", "--task", "camo"], ["sweep", "--methods", "base", "--tasks", "camo"]):
         assert main([*command, "--device", "cpu", "--results", str(tmp_path / "results")]) == 2
         last = capsys.readouterr().err.splitlines()[-1]

@@ -13,7 +13,8 @@ import pytest
 
 from benchmarks import fetch
 from benchmarks.errors import MissingData
-from benchmarks.fetch import Pin, download, drive_url
+from benchmarks.fetch import download, drive_url
+from benchmarks.pins import Pin
 
 DATA = bytes(range(256)) * 12_000  # 3 MB: several chunks
 SHA256, MD5 = hashlib.sha256(DATA).hexdigest(), hashlib.md5(DATA).hexdigest()

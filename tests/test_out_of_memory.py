@@ -188,15 +188,16 @@ def test_a_run_that_cannot_fit_fails_in_a_line(place, monkeypatch, capsys, words
 
 
 def test_memory_that_runs_out_anywhere_else_is_said_in_a_line_too(place, monkeypatch, capsys):
-    monkeypatch.setattr("benchmarks.stages.train", lambda *a, **k: (_ for _ in ()).throw(torch.OutOfMemoryError(FULL)))
+    monkeypatch.setattr("benchmarks.stages.train.train", lambda *a, **k: (_ for _ in ()).throw(torch.OutOfMemoryError(FULL)))
     code, record = run(place, "else", "--method", "lora")
     assert code == 1 and "Traceback" not in capsys.readouterr().err
     assert record.error.startswith("the GPU's memory ran out (CUDA out of memory); try --micro-batch 1, ")
 
 
 def test_a_batch_of_which_not_even_the_smallest_fits_leaves_the_rest_to_the_scorer(place, monkeypatch):
-    from benchmarks import stages
     from benchmarks.plan import Request, plan
+    from benchmarks.stages import search
+    from benchmarks.stages.workbench import Workbench
     from chanswap import Scorer, score
 
     def evaluate(versions, image):
@@ -204,10 +205,10 @@ def test_a_batch_of_which_not_even_the_smallest_fits_leaves_the_rest_to_the_scor
             raise torch.OutOfMemoryError(FULL)
         return versions.flatten(1).mean(1)
 
-    bench = stages.Workbench(plan(Request("camo", "base+swap", device="cpu"), 0), 1, None)
+    bench = Workbench(plan(Request("camo", "base+swap", device="cpu"), 0), 1, None)
     scorer = Scorer([torch.rand(64, 2, 2)], evaluate)
-    size = bench._batch(scorer)
-    assert size == 4 and bench._batch(scorer) == 4  # kept
+    size = search._batch(bench, scorer)
+    assert size == 4 and search._batch(bench, scorer) == 4  # kept
     assert score(replace(scorer, batch=size), torch.tensor([[[0, 1]]] * 9)).shape == (1, 9)
     with pytest.raises(torch.OutOfMemoryError):
         score(replace(scorer, batch=size, halves=False), torch.tensor([[[0, 1]]] * 9))

@@ -14,10 +14,10 @@ import pytest
 
 from benchmarks.board.build import render
 from benchmarks.catalog import BACKBONES, DATASETS
+from benchmarks.hashes import hash_of
 from benchmarks.metrics.intervals import bootstrap, paired
 from benchmarks.printed import printed
 from benchmarks.protocols import rules_of
-from benchmarks.records import hash_of
 from tests.make_example_results import REFERENCE, RESULTS, cell, cost
 from tests.test_board import put
 

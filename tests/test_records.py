@@ -11,7 +11,8 @@ import pytest
 from pydantic import ValidationError
 
 from benchmarks.errors import InvalidRecord
-from benchmarks.records import ALTERED, Record, dump, faults, hash_of, read, schema, write
+from benchmarks.hashes import hash_of
+from benchmarks.records import ALTERED, Record, dump, faults, read, schema, write
 from tests.make_example_results import example
 
 SCHEMA = Path(__file__).resolve().parent.parent / "results" / "record-v1.schema.json"

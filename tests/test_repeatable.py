@@ -87,15 +87,16 @@ def test_on_a_gpu_the_batch_is_the_models_own(tmp_path, monkeypatch):
     """Acted by a plan for a GPU whose model is on the CPU: the batch is tried where times may decide, and not where they must not."""
     import torch
 
-    from benchmarks import stages
+    from benchmarks.stages import embed, search, train
+    from benchmarks.stages.workbench import Workbench
 
     monkeypatch.setenv("CHANSWAP_HOME", str(tmp_path))
     tried = []
-    monkeypatch.setattr(stages, "fastest_batch", lambda *a, **k: tried.append(1) or 512)
+    monkeypatch.setattr(search, "fastest_batch", lambda *a, **k: tried.append(1) or 512)
     for deterministic in (False, True):
         p = plan(Request("camo", "base+swap", device="cpu", deterministic=deterministic), 0)
         object.__setattr__(p, "device", "cuda:0")
-        bench = stages.Workbench(p, 1, None)
+        bench = Workbench(p, 1, None)
 
         class Model:
             objective = "miou"
@@ -105,9 +106,9 @@ def test_on_a_gpu_the_batch_is_the_models_own(tmp_path, monkeypatch):
 
                 return Scorer([torch.zeros(64, 1, 1)], None, batch=32)
 
-        monkeypatch.setattr(stages.Workbench, "features", lambda self: (type("Cache", (), {"sites": None})(), []))
-        monkeypatch.setattr(stages.Workbench, "adapted", lambda self: Model())
-        scorer, _ = bench._scorer()
+        monkeypatch.setattr(embed, "features", lambda bench: (type("Cache", (), {"sites": None})(), []))
+        monkeypatch.setattr(train, "adapted", lambda bench: Model())
+        scorer, _ = search._scorer(bench)
         assert (scorer.batch, scorer.halves, len(tried)) == ((32, False, 1) if deterministic else (512, True, 1))
 
 

@@ -199,7 +199,7 @@ def test_options_of_training_are_shown_by_the_record(place, capsys):
 
 
 def test_a_failed_run_leaves_its_record(place, monkeypatch):
-    monkeypatch.setattr("benchmarks.stages.train", lambda *a, **k: (_ for _ in ()).throw(RuntimeError("the step exploded")))
+    monkeypatch.setattr("benchmarks.stages.train.train", lambda *a, **k: (_ for _ in ()).throw(RuntimeError("the step exploded")))
     assert run(place, "decoder") == 1
     record = found(place)["decoder"]
     assert record.status == "failed" and record.error == "RuntimeError: the step exploded"
@@ -290,7 +290,7 @@ def test_a_failed_run_says_why_and_where_more_is_and_leaves_the_pages_alone(plac
     assert run(place, "base") == 0
     before = {p: p.stat().st_mtime_ns for p in (place / "leaderboard").iterdir()}
     assert re.search(r"build \d+ pages", capsys.readouterr().err)
-    monkeypatch.setattr("benchmarks.stages.train", lambda *a, **k: (_ for _ in ()).throw(OSError("a cable came off")))
+    monkeypatch.setattr("benchmarks.stages.train.train", lambda *a, **k: (_ for _ in ()).throw(OSError("a cable came off")))
     for ending in (".json", ".failed.json"):  # the second failure does not overwrite the first
         assert run(place, "decoder") == 1
         shown = capsys.readouterr().err
@@ -396,7 +396,7 @@ def test_a_failure_never_overwrites_a_finished_run(place, monkeypatch):
     assert run(place, "decoder") == 0
     (done,) = (place / "results").rglob("*.json")
     before = done.read_bytes()
-    monkeypatch.setattr("benchmarks.stages.train", lambda *a, **k: (_ for _ in ()).throw(RuntimeError("broken")))
+    monkeypatch.setattr("benchmarks.stages.train.train", lambda *a, **k: (_ for _ in ()).throw(RuntimeError("broken")))
     assert run(place, "decoder", "--force") == 1
     assert done.read_bytes() == before
     assert records.read(done.with_suffix(".failed.json")).status == "failed"

@@ -14,8 +14,9 @@ from PIL import Image
 from benchmarks import data
 from benchmarks.catalog import DATASETS
 from benchmarks.cli import main
+from benchmarks.hashes import hash_of
 from benchmarks.protocols import PROTOCOLS
-from benchmarks.records import Record, hash_of
+from benchmarks.records import Record
 from benchmarks.run_page import as_html, as_markdown, plots
 from benchmarks.run_page.blocks import Heading, Page, Paragraph, Photos
 from benchmarks.run_page.content import gains, page

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from benchmarks import records
 from benchmarks.cli import main
-from benchmarks.records import Record, digest_of, dump, hash_of
+from benchmarks.hashes import hash_of
+from benchmarks.records import Record, digest_of, dump
 from benchmarks.submission import prepare
 from benchmarks.validation import CHECKS, examine, inputs
 from benchmarks.validation.rerun import compared

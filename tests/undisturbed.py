@@ -23,7 +23,7 @@ from tests.small import few, small
 IMPORTED = (
     *("torch", "torch.distributed", "peft", "segment_anything", "scipy.ndimage", "safetensors.torch", "pandas", "tabulate"),
     *(
-        "benchmarks.stages",
+        "benchmarks.stages.evaluate",
         "benchmarks.runner",
         "benchmarks.board.build",
         "benchmarks.backbones.sam",

@@ -23,9 +23,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.backbones import sam2_mini, sam_mini
+from benchmarks.backbones import pretrain_batches, sam2_mini, sam_mini
 from benchmarks.backbones.model import Encoded
-from benchmarks.backbones.pretrain_sam_mini import HERE, _batch, _pool, encode_prompts, mask_loss
+from benchmarks.backbones.pretrain_sam_mini import HERE, encode_prompts, mask_loss
 from benchmarks.backbones.sam2 import Segmenter2
 
 DOMAINS = ("natural", "medical", "camo")
@@ -108,7 +108,7 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)  # what starts at nought has such gradients, and they cost a hundredfold
     torch.manual_seed(args.seed)
-    pool, rng = _pool(args.scenes, 1), np.random.default_rng(args.seed)
+    pool, rng = pretrain_batches.scenes(args.scenes, 1), np.random.default_rng(args.seed)
     teacher = sam_mini.build()
     teacher.load_state_dict(load_file(HERE / "sam-mini.safetensors"))
     network = sam2_mini.build().train()
@@ -123,9 +123,8 @@ def main() -> None:
         rate = min(1, (step + 1) / 200) * (0.5 + 0.5 * math.cos(math.pi * share)) * args.lr + 1e-6
         for group in optimiser.param_groups:
             group["lr"] = rate
-        loss, overlap, apart = _loss(
-            model, teacher, _batch(rng, pool, args.images, args.prompts, args.parts), args.prompts, 10 * (1 - share)
-        )
+        batch = pretrain_batches.batch(rng, pool, args.images, args.prompts, args.parts)
+        loss, overlap, apart = _loss(model, teacher, batch, args.prompts, 10 * (1 - share))
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(used, 1.0)

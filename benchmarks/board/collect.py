@@ -10,7 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from benchmarks.errors import InvalidRecord, MissingData
-from benchmarks.records import Record, hash_of, read
+from benchmarks.hashes import hash_of
+from benchmarks.records import Record, read
 
 EMBEDDED = "Embedded suite (generated images, small checkpoint). These numbers never stand in the paper's tables."
 TIERS = ("verified", "community")

@@ -10,7 +10,8 @@ from benchmarks.board.pool import metrics_of
 from benchmarks.board.ranking import gains, gains_table, ranking
 from benchmarks.board.text import escape, markdown
 from benchmarks.board.units import unit
-from benchmarks.records import Record, hash_of
+from benchmarks.hashes import hash_of
+from benchmarks.records import Record
 
 
 def short(board: Board) -> str:

@@ -8,8 +8,10 @@ import os
 import time
 from pathlib import Path
 
-from benchmarks.cli import common
-from benchmarks.errors import MissingData, UsageError, count
+from benchmarks.cli import common, sweep_said
+from benchmarks.cli.sweep_engine import of_ray, of_this_machine
+from benchmarks.cli.sweep_runs import cells_of, planned
+from benchmarks.errors import UsageError
 
 log = logging.getLogger("benchmarks")
 EXAMPLES = """examples:
@@ -79,16 +81,16 @@ def call(args) -> int:
     if args.retries is not None and args.retries < 0:
         raise UsageError(f"--retries must be 0 or more, got {args.retries}")
     _store(args)
-    cells, strategy = _cells(args)
+    cells, strategy = cells_of(args)
     if not cells:
         log.info("shard %s holds no run of this grid", args.shard)
         return 0
     logs = common.logs(args)
-    ray = _ray(args) if args.engine == "ray" and not args.dry_run else None
+    ray = of_ray(args) if args.engine == "ray" and not args.dry_run else None
     try:
-        plans = _plans(args, cells, strategy, ray)
+        plans = planned(args, cells, strategy, ray)
         results, tier, leaderboard = common.folders(args, plans)
-        engine, slots, each = ray or _local(args, plans)
+        engine, slots, each = ray or of_this_machine(args, plans)
         on_gpu = plans[0].device.startswith("cuda")
         device = None if args.address else _device(plans[0].device)
         known = measured(results, plans, device)
@@ -97,22 +99,21 @@ def call(args) -> int:
         if ray:
             engine.gpus = on_gpu
             slots = engine.slots
-        _say(plans, engine, slots, each, args)
+        sweep_said.say_begun(plans, slots, each, args)
         for line in (estimate.table(blocks, total), *estimate.lines(total, longest, known, slots, 1 if on_gpu else each, device)):
             (print if args.dry_run else log.info)(line)
         if args.dry_run:
-            print(_each(plans, total.stages))
+            print(sweep_said.left_to_do(plans, total.stages))
             return 0
         begun, due = time.monotonic(), common.pages_due(leaderboard)
         common.pages_begun(leaderboard)
-        outcomes = sweep(
-            plans, tier, engine, each, args.force, _said(len(plans), begun), args.parts, known.peak if on_gpu else _nothing, logs
-        )
+        said, memory = sweep_said.each_outcome(len(plans), begun), known.peak if on_gpu else _nothing
+        outcomes = sweep(plans, tier, engine, each, args.force, said, args.parts, memory, logs)
     finally:
         if ray:
             ray[0].close()
     failed = [o for o in outcomes if o.status == "failed"]
-    for table in _summary(plans, tier):
+    for table in sweep_said.summary(plans, tier):
         print(table + "\n")
     counts = {s: sum(o.status == s for o in outcomes) for s in ("done", "cached", "failed")}
     print(
@@ -152,115 +153,6 @@ def _store(args) -> None:
         os.environ[NAMED] = url
 
 
-def _cells(args) -> tuple[list, str | None]:
-    """The cells of the grid, or of the shard of it, and the strategy of their searches."""
-    from benchmarks import grid_file
-    from benchmarks.engines.shards import share
-    from benchmarks.grid import Grid, expand
-
-    grid = grid_file.read(args.grid) if args.grid else Grid()
-    given = {
-        name: getattr(args, name) for name in ("tasks", "datasets", "backbones", "methods", "protocols") if getattr(args, name)
-    }
-    if args.seeds is not None:
-        given["seeds"] = ["all"] if args.seeds == "all" else common.seeds(args.seeds, ())
-    grid = grid.model_copy(update=given)
-    cells = expand(grid)
-    if args.shard:
-        mine = share(((cell.model, " ".join(cell.model)) for cell in cells), common.part(args.shard))
-        cells = [cell for cell in cells if cell.model in mine]
-    strategy = args.strategy or grid.strategy
-    if strategy is not None:
-        from benchmarks.protocols import STRATEGIES
-
-        if strategy not in STRATEGIES[:-1]:
-            raise UsageError(f"unknown strategy {strategy!r}; choose from: {', '.join(STRATEGIES[:-1])}")
-    return cells, strategy
-
-
-def _ray(args) -> tuple:
-    """(engine, slots, threads each) of Ray. Raises UsageError without the library or the cluster."""
-    from benchmarks import threads
-    from benchmarks.engines.ray_ import Ray
-
-    cores = threads.choose(args.threads)
-    if args.address and args.jobs:
-        raise UsageError("a cluster decides itself how many jobs it does at a time; leave --jobs out, or --address")
-    if args.device.startswith("cuda:"):
-        raise UsageError("Ray chooses the GPU; write --device cuda")
-    jobs = args.jobs or cores
-    each = (args.threads or 1) if args.address else max(1, cores // jobs)
-    engine = Ray(args.address, jobs * each, each, 3 if args.retries is None else args.retries)
-    return engine, engine.slots, each
-
-
-def _local(args, plans: list) -> tuple:
-    """(engine, slots, threads each) of this machine."""
-    from benchmarks import threads
-    from benchmarks.engines.local import VISIBLE, Local, assign
-    from benchmarks.sweep import groups
-
-    if args.address:
-        raise UsageError("--address is of a Ray cluster; add --engine ray")
-    cores, device, gpus = threads.choose(args.threads), plans[0].device, 0
-    if device.startswith("cuda"):
-        import torch
-
-        gpus, device = torch.cuda.device_count(), args.device if args.device.startswith("cuda") else "cuda"
-    work = len(groups(plans)) * args.parts
-    places = assign(device, gpus, os.environ.get(VISIBLE), args.jobs, cores)[:work]
-    each = max(1, cores // len(places))
-    return Local(places, each, 1 if args.retries is None else args.retries), len(places), each
-
-
-def _plans(args, cells: list, strategy: str | None, ray: tuple | None) -> list:
-    """The runs of the cells. What cannot be run is said; it is an error with --strict, and where it is all there is."""
-    from benchmarks.plan import Request, choose_protocol
-    from benchmarks.sweep import plans_of
-
-    asked, elsewhere = args.device, bool(args.address)
-    if elsewhere:
-        on_gpu = asked == "cuda" or (asked == "auto" and bool(ray and ray[0].has_gpus))
-        if on_gpu and ray and not ray[0].has_gpus:
-            raise UsageError("the cluster has no GPU; use --device cpu")
-        asked = "cuda:0" if on_gpu else "cpu"
-    request = Request(
-        "", "", limit=args.limit, device=asked, precision=args.precision, options=common.options(args), strategy=strategy,
-        decoding=common.decoding(args), deterministic=args.deterministic, elsewhere=elsewhere,
-    )  # fmt: skip
-    plans, unready = plans_of(cells, request)
-    for protocol in {p.protocol.name: p for p in plans}.values():
-        why = "named in the grid"
-        if not (args.protocols or args.grid):
-            named = args.datasets or args.backbones
-            why = "what is named belongs to it" if named else choose_protocol(protocol.task, "auto", None, None)[1]
-        log.info("%s", common.first_line(protocol, why))
-    for line in _reasons(unready):
-        log.warning("cannot run: %s", line)
-    if unready and (args.strict or not plans):
-        kind = MissingData if all(u.missing for u in unready) else UsageError
-        what = "nothing can be run" if not plans else f"{count(len(unready), 'run')} of {len(cells):,} cannot be run"
-        cure = "leave --strict out to do the others" if plans else "see: python -m benchmarks doctor"
-        raise kind(f"{what}: {_reasons(unready)[0]}; mend that, or {cure}")
-    return plans
-
-
-def _reasons(unready: list) -> list[str]:
-    """A line a reason, with what it keeps from running."""
-    by_reason: dict[str, list] = {}
-    for u in unready:
-        by_reason.setdefault(u.reason, []).append(u.cell)
-    lines = []
-    for reason, cells in by_reason.items():
-        what = [" ".join(dict.fromkeys(getattr(c, axis) for c in cells)) for axis in ("dataset", "backbone", "method")]
-        what = [
-            names if names.count(" ") < 3 else f"{names.count(' ') + 1} {axis}s"
-            for names, axis in zip(what, ("dataset", "backbone", "method"))
-        ]
-        lines.append(f"{', '.join(what)} ({count(len(cells), 'run')}): {reason}")
-    return lines
-
-
 def _device(device: str) -> str | None:
     from benchmarks import device as devices
 
@@ -268,54 +160,3 @@ def _device(device: str) -> str | None:
         return devices.name(device)
     except Exception:  # a driver that fails to answer must not cost the plan
         return None
-
-
-def _say(plans: list, engine, slots: int, each: int, args) -> None:
-    from benchmarks.sweep import groups
-
-    models, where = count(len(groups(plans)), "model"), "on Ray" if args.engine == "ray" else "on this machine"
-    shard = f", shard {args.shard}" if args.shard else ""
-    log.info(
-        "%s of %s%s, %d at a time with %s each, %s", count(len(plans), "run"), models, shard, slots, count(each, "thread"), where
-    )
-
-
-def _each(plans: list, stages: dict[str, list[str]]) -> str:
-    """A line a run: what is left to do."""
-    several = len({(p.backbone.name, p.dataset.name) for p in plans}) > len({p.dataset.name for p in plans})
-    lines = []
-    for p in plans:
-        where = f"{p.dataset.name:<16} {p.backbone.name + ' ' if several else ''}"
-        lines.append(f"{where}{p.method_name:<20} seed {p.seed}   {', '.join(stages[p.file_name]) or 'nothing to do'}")
-    return "\n".join(["", *lines])
-
-
-def _said(runs: int, begun: float):
-    """A line for each outcome as it comes, with the time left by what was done so far."""
-    ended = 0
-
-    def said(outcome) -> None:
-        nonlocal ended
-        ended += 1
-        spent = time.monotonic() - begun
-        left = f", about {spent / ended * (runs - ended) / 60:.0f} min left" if ended < runs else ""
-        what = f"failed: {outcome.error}" if outcome.status == "failed" else outcome.status
-        took = f" in {outcome.seconds:.0f} s" if outcome.status == "done" else ""
-        log.info("[%d/%d, %.0f min%s] %s: %s%s", ended, runs, spent / 60, left, outcome.name, what, took)
-
-    return said
-
-
-def _summary(plans: list, tier: Path) -> list[str]:
-    """Every method on every dataset, of the records that the sweep left: a table a protocol and backbone."""
-    from benchmarks.board.overview import overview
-    from benchmarks.board.text import terminal
-    from benchmarks.runner import cached
-
-    found: dict[tuple, dict[str, list]] = {}
-    for p in plans:
-        if record := cached(p, tier / p.file_name):  # not an earlier sweep's, of other code
-            found.setdefault((p.protocol.name, p.backbone.name), {}).setdefault(p.dataset.name, []).append(record)
-    if len(found) < 2:
-        return [terminal(overview(datasets)) for datasets in found.values()]
-    return [f"{protocol}, {backbone}\n\n{terminal(overview(datasets))}" for (protocol, backbone), datasets in found.items()]

@@ -15,6 +15,8 @@ from benchmarks.contract.trial import Broken, Trial
 from benchmarks.errors import some
 from benchmarks.plan import Plan, Request, plan
 from benchmarks.protocols import PROTOCOLS
+from benchmarks.stages import train
+from benchmarks.stages.attached import attached
 
 # Outputs at the start: one product split into three, as in LoRA's q, k and v, adds in another order.
 ROUNDING = {"atol": 1e-5, "rtol": 1e-5}
@@ -143,8 +145,8 @@ def _artefact(trial: Trial) -> str:
         if trial.plain_record.training is not None or trial.plain_record.trainable.method:
             raise Broken("base was trained")
         return "nothing is trained, and nothing is kept"
-    segmenter, attachment = trial.workbench.model(trial.name)
-    kept = trial.workbench.trained()
+    segmenter, attachment = attached(trial.workbench, trial.name)
+    kept = train.trained(trial.workbench)
     path, trained = kept.files["weights.safetensors"], dict(segmenter.network.named_parameters())
     saved = load_file(path)
     if wrong := sorted(saved.keys() ^ set(attachment.names)):

@@ -22,7 +22,8 @@ from benchmarks.plan import Plan
 from benchmarks.records import Record
 from benchmarks.runner import run
 from benchmarks.small import Place
-from benchmarks.stages import Workbench
+from benchmarks.stages.train import trained
+from benchmarks.stages.workbench import Workbench
 from benchmarks.train import train
 
 ALL_MASKS = slice(0, 4)
@@ -153,7 +154,7 @@ class Trial:
     def workbench(self) -> Workbench:
         """That of the small run after its train stage, the model that was trained still in memory."""
         bench = Workbench(self.plan, 1, self.weights)
-        bench.trained()
+        trained(bench)
         return bench
 
     def restored(self, seed: int) -> Segmenter:
@@ -161,7 +162,7 @@ class Trial:
         from safetensors.torch import load_file
 
         segmenter, attachment = self.attached(seed)
-        saved = load_file(self.workbench.trained().files["weights.safetensors"]) if attachment.names else {}
+        saved = load_file(trained(self.workbench).files["weights.safetensors"]) if attachment.names else {}
         with torch.no_grad():
             for name, parameter in segmenter.network.named_parameters():
                 if name in saved:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from benchmarks.catalog import Dataset
 from benchmarks.data.samples import DepthSample, LabelSample, Sample
+from benchmarks.hashes import hash_of
 from benchmarks.protocols import Protocol
-from benchmarks.records import hash_of
 
 
 def lacking(dataset: Dataset) -> str | None:

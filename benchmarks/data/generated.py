@@ -12,9 +12,10 @@ import numpy as np
 
 from benchmarks.catalog import CLASSIFICATION, DATASETS, DEPTH, TASKS
 from benchmarks.data import synthetic_classes, synthetic_depth
+from benchmarks.data.drawing import SIZE
 from benchmarks.data.manifests import manifest
 from benchmarks.data.samples import DepthSample, LabelSample, Sample
-from benchmarks.data.synthetic import GENERATOR_VERSION, SIZE, scene
+from benchmarks.data.synthetic import GENERATOR_VERSION, scene
 from benchmarks.errors import MissingData
 from benchmarks.files import home, write_atomically
 from benchmarks.progress import progress

@@ -16,8 +16,9 @@ from pathlib import Path
 from benchmarks.data.folder import root as place
 from benchmarks.data.manifests import manifest
 from benchmarks.errors import MissingData, UsageError
-from benchmarks.fetch import Pin, download, drive_url, faults, warn_of_size
+from benchmarks.fetch import download, drive_url
 from benchmarks.files import home, link_or_copy, write_atomically
+from benchmarks.pins import Pin, faults, warn_of_size
 from benchmarks.unpack import unpack
 
 log = logging.getLogger("benchmarks")

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.data.synthetic import (
-    GENERATOR_VERSION,
+from benchmarks.data.drawing import (
     ONE,
     SIZE,
-    SPLITS,
     Bits,
     Texture,
     X,
@@ -29,6 +27,7 @@ from benchmarks.data.synthetic import (
     triangle,
     turn,
 )
+from benchmarks.data.synthetic import GENERATOR_VERSION, SPLITS
 
 SHAPES = ("blob", "ring", "star")
 TEXTURES = ("clouds", "stripes", "spots", "grain", "checks")

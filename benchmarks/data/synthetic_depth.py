@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.data.synthetic import (
-    GENERATOR_VERSION,
+from benchmarks.data.drawing import (
     SIZE,
-    SPLITS,
     Bits,
     Texture,
     X,
@@ -22,6 +20,7 @@ from benchmarks.data.synthetic import (
     sensor,
     soften,
 )
+from benchmarks.data.synthetic import GENERATOR_VERSION, SPLITS
 
 NEAREST, FARTHEST = 500, 9_500  # millimetres
 _FOCAL = 120  # pixels

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 from benchmarks.catalog import CLASSIFICATION, DATASETS, DEPTH, TASKS
+from benchmarks.data.drawing import SIZE
 from benchmarks.data.generated import digest, generate
 from benchmarks.data.manifests import cards
-from benchmarks.data.synthetic import GENERATOR_VERSION, SIZE
+from benchmarks.data.synthetic import GENERATOR_VERSION
 from benchmarks.protocols import PROTOCOLS
 
 _MASK = f"mask ({SIZE}, {SIZE}) bool"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from benchmarks import store
 from benchmarks.records import Search
-from benchmarks.stages import Workbench
+from benchmarks.stages.workbench import Workbench
 from benchmarks.tracking import Tracker
 
 
@@ -15,20 +16,12 @@ class TrackedWorkbench(Workbench):
     tracker: Tracker | None = None
     _told: tuple[str, ...] = ()
 
-    def trained(self) -> store.Kept:
-        kept = super().trained()
-        if self._first("train"):
-            self.tracker.losses(kept.result["training"]["losses"])
+    def stage(self, name: str, job: store.Job, work: Callable[[], dict], files: tuple[str, ...] = ()) -> store.Kept:
+        kept = super().stage(name, job, work, files)
+        if name not in self._told:  # stages are read again by those that follow
+            self._told += (name,)
+            if name == "train":
+                self.tracker.losses(kept.result["training"]["losses"])
+            elif name == "search":
+                self.tracker.search(Search.model_validate(kept.result))
         return kept
-
-    def found(self) -> Search:
-        found = super().found()
-        if self._first("search"):
-            self.tracker.search(found)
-        return found
-
-    def _first(self, stage: str) -> bool:
-        """Stages are read again by those that follow."""
-        first = stage not in self._told
-        self._told += (stage,) if first else ()
-        return first

@@ -18,8 +18,8 @@ from benchmarks.catalog import Dataset
 from benchmarks.environment import git
 from benchmarks.errors import BenchmarkError, count, some
 from benchmarks.options import Decoding, Options
-from benchmarks.plan import file_name
 from benchmarks.protocols import PROTOCOLS, Protocol
+from benchmarks.record_name import file_name
 from benchmarks.records import Record
 from benchmarks.validation.findings import AGAIN, EDITED, Fault, Found, Note
 from benchmarks.validation.known import Known

@@ -1,0 +1,39 @@
+"""What the suite's record formats share: strict parts, kinds of numbers, and how a file of one is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from benchmarks.errors import InvalidRecord
+from benchmarks.plain import LONGEST, printable
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Whole = Annotated[int, Field(ge=0)]
+M = TypeVar("M", bound=BaseModel)
+
+
+class Part(BaseModel):
+    """A part of a record: it cannot be changed, and a field that is not of its format is a fault."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def read_as(model: type[M], path: Path, cure: str = "") -> M:
+    """Read and check a file of any of the suite's record formats; `cure` ends the error. Raises InvalidRecord as `read` does.
+
+    Strictly: a number in quotation marks, or `true` in the place of 1, is a fault.
+    """
+    try:
+        return model.model_validate_json(Path(path).read_bytes(), strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(x) for x in first["loc"]) or "record"
+        raise InvalidRecord(printable(f"{path}: {where[:LONGEST]}: {first['msg'][:LONGEST]}{cure}")) from None
+    except (RecursionError, OverflowError) as error:  # of a protocol nested a thousandfold, or a sum beyond all floats
+        raise InvalidRecord(f"{path}: {error}{cure}") from None
+    except OSError as error:
+        raise InvalidRecord(f"{path}: {error.strerror or error}{cure}") from None
