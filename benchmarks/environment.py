@@ -58,18 +58,22 @@ def changes() -> str | None:
     return git("status", "--porcelain", "--", *_CODE)
 
 
-def environment(device: str, precision: str, threads: int) -> Environment:
+def device_name(device: str) -> str:
+    """As `benchmarks.device.name` has it, or the kind alone: a driver that fails to answer must not cost the run."""
     try:
-        device_name = devices.name(device)
-    except Exception:  # a driver that fails to answer must not cost the run
-        device_name = device
+        return devices.name(device)
+    except Exception:
+        return device
+
+
+def environment(device: str, precision: str, threads: int) -> Environment:
     changed = changes()
     return Environment(
         commit=git("rev-parse", "HEAD"),
         dirty=None if changed is None else bool(changed),
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
-        device=device_name,
+        device=device_name(device),
         precision=precision,
         threads=threads,
         packages=versions(),

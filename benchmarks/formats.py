@@ -12,7 +12,8 @@ from benchmarks.plain import LONGEST, printable
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Whole = Annotated[int, Field(ge=0)]
+Whole = Annotated[int, Field(ge=0, le=2**53)]  # what a float holds to the digit: pages divide and draw it
+Gain = Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False)]  # beyond, an axis of a picture has no end
 M = TypeVar("M", bound=BaseModel)
 
 

@@ -100,7 +100,7 @@ def _read(record: dict, backbone: str, precision: str, device: str | None, train
     for stage in record["stages"]:
         name, of = stage["name"], method
         amount = len(record["images"]) if name.startswith("evaluate ") else amounts.get(name)
-        if not amount or stage["cached"]:  # who computed it tells
+        if not amount or stage["cached"] or stage.get("device"):  # who computed it tells
             continue
         about = name
         if name == "search":

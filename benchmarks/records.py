@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError, ValidationInfo, model_validator
 from benchmarks.consistency import check_swap, inconsistencies
 from benchmarks.errors import InvalidRecord
 from benchmarks.files import write_atomically
-from benchmarks.formats import Amount, Finite, Part, Whole, read_as
+from benchmarks.formats import Amount, Finite, Gain, Part, Whole, read_as
 from benchmarks.hashes import hash_of
 
 SCHEMA_VERSION = 1
@@ -86,7 +86,7 @@ class Training(Part):
 class ScreenedPair(Part):
     redundant: Whole
     effective: Whole
-    gain: Finite
+    gain: Gain
 
 
 class Search(Part):
@@ -105,9 +105,9 @@ class Search(Part):
     gradients: Whole = Field(0, description="backward passes, beside the evaluations")
     combinations: Whole = Field(description="swaps scored after the screening; of a greedy search all that were scored")
     conflicts: Whole = Field(description="combinations skipped: two pairs overwrite one channel")
-    base_score: Finite
-    search_gain: Finite
-    test_gain: Finite | None = None
+    base_score: Gain
+    search_gain: Gain
+    test_gain: Gain | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Search:
@@ -115,6 +115,8 @@ class Search(Part):
             raise ValueError("a search image is listed twice")
         check_swap(self.pairs, self.channels)
         for pair in self.kept:
+            if self.strategy == "greedy" and pair.redundant == pair.effective < self.channels:
+                continue  # the step that takes a replacement off again
             check_swap([(pair.redundant, pair.effective)], self.channels)
         return self
 
@@ -128,6 +130,7 @@ class Stage(Part):
     peak_memory_mb: Amount | None = Field(description="peak resident memory of the process during the stage")
     peak_gpu_mb: Amount | None = None
     cached: bool = False
+    device: str | None = Field(None, description="that computed it, where it is another than the run's own: on no page of times")
 
 
 class MethodOrigin(Part):
@@ -219,7 +222,7 @@ def faults(content: bytes) -> tuple[Record | None, list[tuple[str, str]]]:
     """Every fault of a record file at once, as (where, what), and the record itself where its fields at least are of the right
     kinds: it may then still contradict itself."""
     try:
-        record = Record.model_validate_json(content, context={_ALL: True})
+        record = Record.model_validate_json(content, strict=True, context={_ALL: True})
     except ValidationError as error:
         return None, [(".".join(str(x) for x in e["loc"]) or "record", e["msg"]) for e in error.errors()]
     found = [("record", text) for text in _until_broken(record)]

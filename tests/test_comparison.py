@@ -305,6 +305,9 @@ def test_stages_of_a_real_run_are_counted_once():
     (found,) = pareto.costs([made], ["base", "dora", "dora+swap"])
     assert found.known[pareto.SECONDS] == {"base": 64.0, "dora": 10.0, "dora+swap": 45.0}
     assert found.known[pareto.RESIDENT] == {"base": 64.0, "dora": 8.0, "dora+swap": 32.0}
+    elsewhere = [s.model_copy(update={"device": "another"}) if s.name == "train" else s for s in made.stages]
+    (found,) = pareto.costs([made.model_copy(update={"stages": elsewhere})], ["base", "dora", "dora+swap"])
+    assert found.known[pareto.SECONDS] == {"base": 64.0}  # no time of another machine beside those of this one
 
 
 def test_each_device_has_its_own_pictures(pages):

@@ -161,6 +161,8 @@ def test_a_run_whose_search_was_split_leaves_the_record_of_one_that_was_not(plac
     assert not (place / "results").exists()
     parts = list(Path(os.environ["CHANSWAP_HOME"]).rglob("journal.screen.part-*"))
     assert {p.name[-6:] for p in parts} == {"0-of-2", "1-of-2"}
+    spent = [float(p.read_text()) for p in Path(os.environ["CHANSWAP_HOME"]).rglob("journal.seconds.part-*")]
+    assert len(spent) == 2 and min(spent) > 0
     assert main([*call, "--results", str(place / "results")]) == 0
     assert not list(Path(os.environ["CHANSWAP_HOME"]).rglob("journal*"))
     monkeypatch.setenv("CHANSWAP_HOME", str(place / "other"))
@@ -169,6 +171,8 @@ def test_a_run_whose_search_was_split_leaves_the_record_of_one_that_was_not(plac
     assert main([*call, "--results", str(place / "alone")]) == 0
     (merged,), (alone,) = ([records.read(p) for p in (place / d).rglob("*.json")] for d in ("results", "alone"))
     assert timeless(merged) == timeless(alone)
+    (search,) = [s for s in merged.stages if s.name == "search"]
+    assert search.seconds > sum(spent)  # what the workers took is part of what the search took
 
 
 @pytest.mark.parametrize(

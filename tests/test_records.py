@@ -137,6 +137,15 @@ FAULTS = {
     "another version": (_set("schema_version", 2), "schema_version: Input should be 1"),
     "another status": (_set("status", "maybe"), "status: Input should be 'done' or 'failed'"),
     "another role": (_set("evaluations", 0, "role", "hero"), "evaluations.0.role: Input should be"),
+    "a count beyond floats": (
+        _set("search", "evaluations", 10**400),
+        "search.evaluations: Input should be less than or equal to",
+    ),
+    "a gain beyond axes": (_set("search", "search_gain", 1e308), "search.search_gain: Input should be less than or equal to"),
+    "a channel by itself": (
+        _set("search", "kept", 0, {"redundant": 3, "effective": 3, "gain": 0.1}),
+        "replaces a channel by itself",
+    ),
     "words for a number": (_set("stages", 0, "seconds", "long"), "stages.0.seconds: Input should be a valid number"),
 }
 
@@ -151,6 +160,21 @@ def test_a_record_that_does_not_add_up_is_refused(record, tmp_path, fault):
     with pytest.raises(InvalidRecord) as caught:
         read(path)
     assert message in str(caught.value) and str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_number_in_quotation_marks_is_a_fault_for_reader_and_reviewer_alike(record, tmp_path):
+    raw = json.loads(dump(record))
+    raw["stages"][0]["seconds"] = str(raw["stages"][0]["seconds"])
+    (tmp_path / "a.json").write_text(text := json.dumps(raw))
+    with pytest.raises(InvalidRecord, match="stages.0.seconds: Input should be a valid number"):
+        read(tmp_path / "a.json")
+    assert faults(text.encode())[1][0][0] == "stages.0.seconds"
+
+
+def test_a_greedy_search_may_take_a_replacement_off_again(record):
+    raw = json.loads(dump(record))
+    raw["search"] |= {"strategy": "greedy", "kept": [{"redundant": 3, "effective": 3, "gain": 0.1}]}
+    assert Record.model_validate(raw).search.kept[0].redundant == 3
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe"])

@@ -369,6 +369,28 @@ def test_a_device_that_does_not_answer_costs_no_record(place, monkeypatch):
     assert found(place)["base"].environment.device == "cpu"
 
 
+def test_a_stage_that_another_machine_computed_names_it_and_its_times_are_on_no_page(place, monkeypatch):
+    """Machines may share a home; a stage's key knows the kind of a device alone."""
+    from benchmarks import device
+    from benchmarks.board.stage_costs import stage_costs
+    from benchmarks.board.tables import cost
+
+    assert run(place, "base") == 0
+    here = device.name("cpu")
+    monkeypatch.setattr(device, "name", lambda _: "CPU of another machine")
+    assert run(place, "base+swap") == 0
+    record = found(place)["base+swap"]
+    assert {s.name: s.device for s in record.stages} == {
+        "evaluate base": here,
+        "embed": None,
+        "search": None,
+        "evaluate base+swap": None,
+    }
+    (table,), (shared,) = cost([record]), stage_costs([record])
+    assert "evaluate base" not in set(table.frame["stage"]) and "CPU of another machine" in table.caption
+    assert "evaluate, s" not in shared.frame.columns
+
+
 def test_stage_keys_follow_what_decides_the_result(place):
     request = Request("camo", "dora+swap", device="cpu")
     one, two = plan(request, 0), plan(request, 1)

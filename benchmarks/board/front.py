@@ -199,9 +199,11 @@ def _times(name: str, own: list[Record]) -> dict[str, str]:
     """Seconds of training, embedding and search, median over the seeds, by device. `own` are records of this very method."""
     seconds = defaultdict(list)
     for record in own:
-        counted = [s.seconds for s in record.stages if s.name in _ADAPT]
+        counted = [s for s in record.stages if s.name in _ADAPT]
+        if any(s.device for s in counted):  # one was computed elsewhere
+            continue
         if counted or name == "base":  # nothing is done to base
-            seconds[_device(record)].append(sum(counted))
+            seconds[_device(record)].append(sum(s.seconds for s in counted))
     return {device: f"{median(values):,.1f}" for device, values in sorted(seconds.items())}
 
 

@@ -81,13 +81,15 @@ def _costs(device: str, records: list[Record], names: list[str]) -> Costs:
 
 def _stages(record: Record, name: str) -> list[Stage]:
     """The stages that `name` needs of a run: training, with swap also embedding and search, and its own evaluation. None where
-    the evaluation was not timed by itself, or a search is missing."""
+    the evaluation was not timed by itself, a search is missing, or one was computed on another device."""
     plain = name.removesuffix(SWAP)
     wanted = {f"evaluate {name}"} | ({"evaluate"} if record.spec.method == name else set())
     evaluated = [s for s in record.stages if s.name in wanted]
     needed = {"train"} if plain != "base" else set()
     needed |= {"embed", "search"} if name != plain else set()
     made = [s for s in record.stages if s.name in needed]
+    if any(s.device for s in (*made, *evaluated)):  # it was computed elsewhere
+        return []
     whole = bool(evaluated) and (name == plain or any(s.name == "search" for s in made))
     return [*made, *evaluated] if whole else []
 

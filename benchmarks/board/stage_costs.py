@@ -23,7 +23,7 @@ def stage_costs(records: list[Record]) -> list[Table]:
     for record in sorted(records, key=lambda r: [s.cached for s in r.stages]):  # who computed a stage goes first
         method = family(record.spec.method)
         for stage in record.stages:
-            if name := _column(stage.name, method):
+            if (name := _column(stage.name, method)) and stage.device is None:
                 seeds = devices[record.environment.device][method, stage.threads][name]
                 if record.spec.seed not in seeds or (seeds[record.spec.seed].cached and not stage.cached):
                     seeds[record.spec.seed] = stage

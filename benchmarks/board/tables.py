@@ -165,7 +165,7 @@ def other_metrics(records: list[Record]) -> Table | None:
 def _cost(device: str, records: list[Record]) -> Table:
     groups, stages = defaultdict(list), {}
     for record in sorted(records, key=lambda r: -len(r.stages)):  # the longest run tells the order of the stages
-        for stage in _merged(record.stages):
+        for stage in _merged([s for s in record.stages if s.device is None]):
             stages.setdefault(stage.name, len(stages))
             groups[record.spec.method, stage.name, stage.threads].append(stage)
     methods = ordered({method for method, _, _ in groups})

@@ -13,6 +13,7 @@ from benchmarks.files import write_atomically
 from benchmarks.progress import progress_by_stage
 from benchmarks.records import ScreenedPair, Search
 from benchmarks.stages import embed, train
+from benchmarks.stages.clock import clocked, seconds
 from benchmarks.stages.workbench import Workbench
 from chanswap import Scorer, Screen, fastest_batch, search
 from chanswap import search_part as screen_part
@@ -21,6 +22,7 @@ from chanswap.scoring import BLOCK
 from chanswap.screening import every_pair
 
 REMEMBERED_PAIRS = 2**20  # of a screening, 24 MB: more than any backbone here has
+CLOCK = "journal.seconds"
 SCREEN = "screen.safetensors"  # pairs (P, 2) and gains (P,) of a search
 
 
@@ -30,9 +32,14 @@ def found(bench: Workbench) -> Search:
 
     def work() -> dict:
         scorer, objective = _scorer(bench)
+        folder, how = p.jobs["search"].folder, _how(bench)
+        before = sum(map(seconds, folder.glob(f"{CLOCK}*")))  # of calls that were killed, and of parts
         with progress_by_stage("search", "passes") as show:
-            best = search(scorer, keep=p.protocol.keep, progress=show, remember=REMEMBERED_PAIRS, **_how(bench))
-        _save(best.screen, p.jobs["search"].folder / SCREEN)
+            show = clocked(folder / CLOCK, show)
+            best = search(scorer, keep=p.protocol.keep, progress=show, remember=REMEMBERED_PAIRS, **how)
+        for clock in folder.glob(f"{CLOCK}*"):
+            clock.unlink()
+        _save(best.screen, folder / SCREEN)
         kept = [ScreenedPair(redundant=r, effective=e, gain=gain) for (r, e), gain in best.kept]
         return Search(
             strategy=p.protocol.strategy,
@@ -47,7 +54,7 @@ def found(bench: Workbench) -> Search:
             conflicts=best.conflicts,
             base_score=best.base,
             search_gain=best.gain,
-        ).model_dump(mode="json")
+        ).model_dump(mode="json") | {"seconds_before": before}
 
     return Search.model_validate(bench.stage("search", p.jobs["search"], work, (SCREEN,)).result)
 
@@ -64,9 +71,11 @@ def screened(bench: Workbench) -> Screen:
 def search_part(bench: Workbench, part: tuple[int, int]) -> None:
     """The share of worker i of n, `part` = (i, n), of the search's screening, left beside the search's journal. Nothing where the
     search is done. Raises ValueError for a strategy that cannot be split."""
-    if not store.kept(bench.plan.jobs["search"]):
+    job = bench.plan.jobs["search"]
+    if not store.kept(job):
         scorer, _ = _scorer(bench)
         with progress_by_stage("search", "passes") as show:
+            show = clocked(job.folder / f"{CLOCK}.part-{part[0]}-of-{part[1]}", show)  # goes where the part's journal goes
             screen_part(scorer, part, progress=show, **_how(bench))
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from benchmarks import backbones, data, store
 from benchmarks.backbones.model import Encoded, Model
 from benchmarks.cost import measured
+from benchmarks.environment import device_name
 from benchmarks.memory import halving
 from benchmarks.methods import Attachment
 from benchmarks.options import LEANER
@@ -57,13 +58,16 @@ class Workbench:
                 "threads": self.threads,
                 "peak_memory_mb": cost.peak_memory_mb,
                 "peak_gpu_mb": cost.peak_gpu_mb,
+                "device": device_name(self.plan.device),
             }
             self._note(name, spent, cached=False)
             return store.keep(job, result, spent, files)
 
     def _note(self, name: str, cost: dict, cached: bool) -> None:
         if name not in {c.name for c in self.costs}:
-            self.costs.append(Stage(name=name, cached=cached, **cost))
+            device = cost.get("device")  # a home may be shared by machines, whose times are never compared
+            other = device if device != device_name(self.plan.device) else None
+            self.costs.append(Stage(**cost | {"name": name, "cached": cached, "device": other}))
 
     def build(self) -> torch.nn.Module:
         """The backbone with its weights, new. Random ones are the same each time."""
