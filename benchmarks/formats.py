@@ -28,8 +28,15 @@ def read_as(model: type[M], path: Path, cure: str = "") -> M:
 
     Strictly: a number in quotation marks, or `true` in the place of 1, is a fault.
     """
+    return read_with_content(model, path, cure)[0]
+
+
+def read_with_content(model: type[M], path: Path, cure: str = "") -> tuple[M, bytes]:
+    """`read_as`, and the bytes of the file."""
     try:
-        return model.model_validate_json(Path(path).read_bytes(), strict=True)
+        with open(path, "rb", buffering=0) as file:
+            content = file.readall()
+        return model.model_validate_json(content, strict=True), content
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(x) for x in first["loc"]) or "record"

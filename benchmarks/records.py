@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError, ValidationInfo, model_validator
 from benchmarks.consistency import check_swap, inconsistencies
 from benchmarks.errors import InvalidRecord
 from benchmarks.files import write_atomically
-from benchmarks.formats import Amount, Finite, Gain, Part, Whole, read_as
+from benchmarks.formats import Amount, Finite, Gain, Part, Whole, read_with_content
 from benchmarks.hashes import hash_of
 
 SCHEMA_VERSION = 1
@@ -212,8 +212,8 @@ def write(record: Record, path: Path) -> None:
 
 def read(path: Path) -> Record:
     """Read and check a record. Raises InvalidRecord, one line that names the file and the first fault."""
-    record = read_as(Record, path)
-    if record.digest is not None and record.digest != digest_of(json.loads(Path(path).read_bytes())):
+    record, content = read_with_content(Record, path)
+    if record.digest is not None and record.digest != digest_of(json.loads(content)):
         raise InvalidRecord(f"{path}: digest: {ALTERED}")
     return record
 

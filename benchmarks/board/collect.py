@@ -6,7 +6,7 @@ import os
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from benchmarks.errors import InvalidRecord, MissingData
@@ -37,6 +37,10 @@ class Kept:
     path: str
     tier: str
     record: Record
+
+    @cached_property
+    def board(self) -> Board:
+        return board_of(self.record, self.tier)
 
 
 @dataclass(frozen=True)
@@ -138,7 +142,7 @@ def boards(kept: tuple[Kept, ...]) -> dict[Board, list[Record]]:
     """The kept records, by board, in a fixed order."""
     groups = defaultdict(list)
     for item in sorted(kept, key=lambda k: k.path):
-        groups[board_of(item.record, item.tier)].append(item.record)
+        groups[item.board].append(item.record)
     return dict(sorted(groups.items(), key=lambda g: g[0].order))
 
 
@@ -195,7 +199,7 @@ def _one_version(kept: list[Kept]) -> tuple[list[Kept], list[Dropped]]:
     """Of a method from outside, the runs of the version that ran last: two versions are two methods of one name."""
     methods = defaultdict(list)
     for item in kept:
-        methods[board_of(item.record, item.tier), item.record.spec.method.removesuffix("+swap")].append(item)
+        methods[item.board, item.record.spec.method.removesuffix("+swap")].append(item)
     same, others = [], []
     for items in methods.values():
         last = max(items, key=lambda k: (_moment(k.record.started), k.path))

@@ -13,7 +13,7 @@ from statistics import fmean, median
 from typing import Any
 from urllib.parse import quote
 
-from benchmarks.board.collect import Board, Kept, board_of, embedded
+from benchmarks.board.collect import Board, Kept, embedded
 from benchmarks.board.commands import commands
 from benchmarks.board.pool import RANDOM, SWAP, family, head_of, metrics_of, ordered, pool
 from benchmarks.board.swaps import scores_metric
@@ -34,7 +34,7 @@ def front(kept: tuple[Kept, ...], summaries: dict[Board, Table]) -> dict[str, An
     """
     groups: dict[Board, list[Kept]] = defaultdict(list)
     for item in sorted(kept, key=lambda k: k.path):
-        groups[board_of(item.record, item.tier)].append(item)
+        groups[item.board].append(item)
     boards, rows, environments = [], [], _Environments()
     for board, table in summaries.items():
         items = groups[board]
@@ -109,12 +109,15 @@ def _rows(board: Board, number: int, items: list[Kept], table: Table, metric: st
     records = [item.record for item in items]
     holders, of = pool(records, metric).holders, {id(item.record): item for item in items}
     held = Counter(e.name for r in records for e in r.evaluations if metric in e.scores and r.images)
+    by_method = defaultdict(list)
+    for record in records:
+        by_method[record.spec.method].append(record)
     shown, rows = unit(metric), []
     for name, values in zip(ordered(holders), table.frame.values.tolist(), strict=True):  # names as the table has them
         cells = dict(zip(table.frame.columns, values))
         used = [of[id(record)] for record in holders[name]]
         runs = [_run(name, item, metric, shown, environments) for item in used]
-        own = [record for record in records if record.spec.method == name]
+        own = by_method[name]
         gap = cells[shown.gap]
         rows.append(
             {

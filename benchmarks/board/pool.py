@@ -14,7 +14,6 @@ from benchmarks.records import Record
 
 TOLERANCE = 1e-6  # one evaluation run twice with the same seed may differ by rounding, and by no more
 SWAP, RANDOM = "+swap", "+random-swap"
-TOGETHER = 32  # differences at a time: 32 x 10,000 draws x 8 bytes = 2.6 MB
 MOST = 2_000  # evaluations of one board whose draws are kept: 160 MB
 
 
@@ -213,12 +212,11 @@ def differences(pooled: Pool, pairs: Iterable[tuple[str, str]]) -> list[Differen
     unknown = [pair for pair in dict.fromkeys(pairs) if pair not in pooled.known]
     for group in draws(pooled):
         here = [(a, b) for a, b in unknown if a in group.place and b in group.place]
-        for start in range(0, len(here), TOGETHER):
-            some = here[start : start + TOGETHER]
-            first, second = ([group.place[pair[k]] for pair in some] for k in (0, 1))
-            found = estimates(group.values[first] - group.values[second], group.means[first] - group.means[second])
-            seeds = tuple(pooled.scores[some[0][0]])
-            pooled.known.update({pair: Difference(estimate, seeds) for pair, estimate in zip(some, found)})
+        places = [(group.place[a], group.place[b]) for a, b in here]
+        gaps = (group.means[i] - group.means[j] for i, j in places)
+        found = estimates((group.values[i] - group.values[j] for i, j in places), gaps)
+        for pair, estimate in zip(here, found, strict=True):
+            pooled.known[pair] = Difference(estimate, tuple(pooled.scores[pair[0]]))
     tables = {}
     for a, b in unknown:
         if (a, b) not in pooled.known:

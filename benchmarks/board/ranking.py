@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -140,10 +141,13 @@ def gains(records: list[Record]) -> list[Gain]:
     pooled, made = _pooled(records), []
     if pooled is None:
         return []
-    u = unit(pooled.metric)
+    u, by_method = unit(pooled.metric), defaultdict(list)
+    for record in records:
+        if record.search and scores_metric(record.search.objective, pooled.metric):
+            by_method[record.spec.method].append(record)
     for name in ordered(n for n in pooled.scores if n.endswith(SWAP)):
         plain, control = name.removesuffix(SWAP), f"{family(name)}{RANDOM}"
-        found = [r for r in records if r.spec.method == name and r.search and scores_metric(r.search.objective, pooled.metric)]
+        found = by_method[name]
         searched = [r.search.search_gain for r in found]
         seeds = [(r.search.search_gain, r.search.test_gain) for r in found if r.search.test_gain is not None]
         random = turned(difference(pooled, control, plain), u) if control in pooled.scores else None

@@ -78,12 +78,15 @@ def _alike(tables: np.ndarray, draws: int, seed: int) -> list[Estimate]:
     return estimates(tables.mean(axis=(1, 2)), resampled_means(tables, draws, seed))
 
 
-def estimates(values: np.ndarray, means: np.ndarray) -> list[Estimate]:
-    """Estimates of `values`, (tables,), from their `resampled_means`, (tables, draws)."""
-    lows, highs = np.transpose([_ends(row) for row in means])
-    # Adding one keeps p above zero: that no draw crossed zero does not make it impossible.
-    ps = np.minimum(1.0, 2 * (1 + _beyond(means)) / (means.shape[1] + 1))
-    return [Estimate(*map(float, numbers)) for numbers in zip(values, lows, highs, ps, strict=True)]
+def estimates(values: Iterable[float], means: Iterable[np.ndarray]) -> list[Estimate]:
+    """Estimates of `values` from the `resampled_means` of each, (draws,). One after another: a row that is made when it is asked for
+    stays near the processor."""
+    found = []
+    for value, row in zip(values, means, strict=True):
+        # Adding one keeps p above zero: that no draw crossed zero does not make it impossible.
+        fewer = min(np.count_nonzero(row <= ROUNDING), np.count_nonzero(row >= -ROUNDING))
+        found.append(Estimate(float(value), *map(float, _ends(row)), float(min(1.0, 2 * (1 + fewer) / (len(row) + 1)))))
+    return found
 
 
 def _ends(draws: np.ndarray) -> tuple[float, float]:
@@ -219,22 +222,24 @@ def ties(means: np.ndarray) -> np.ndarray:
     # The end of an interval lies between two of the sorted draws. Zero is inside where both ends' draws say so, and outside where one
     # end's says the opposite; only between the two is the end itself worked out.
     sure, never = int(place) + 2, int(place)
-    few = min(draws, 4 * sure)  # draws that show most ties already
+    stops = [min(draws, sure * 4**k) for k in range(1, 6)]  # most ties show in the first draws
     for k in range(count - 1):
-        others = np.arange(k + 1, count)
-        found[k, others] = _beyond(means[others, :few] - means[k, :few]) >= sure
-        others = others[~found[k, others]]
-        gaps = means[others] - means[k]
-        for j, gap, beyond in zip(others, gaps, _beyond(gaps)):
-            if beyond >= sure:
-                found[k, j] = True
-            elif beyond > never:
-                low, high = _ends(gap)
-                found[k, j] = low <= ROUNDING and high >= -ROUNDING
+        others, start = np.arange(k + 1, count), 0
+        below, above = np.zeros(len(others), dtype=int), np.zeros(len(others), dtype=int)
+        for stop in stops:
+            gaps = means[others, start:stop] - means[k, start:stop]
+            below += _counted(gaps <= ROUNDING)
+            above += _counted(gaps >= -ROUNDING)
+            start, open_ = stop, np.minimum(below, above) < sure
+            found[k, others[~open_]] = True
+            others, below, above = others[open_], below[open_], above[open_]
+        for j in others[np.minimum(below, above) > never]:
+            low, high = _ends(means[j] - means[k])
+            found[k, j] = low <= ROUNDING and high >= -ROUNDING
         found[k + 1 :, k] = found[k, k + 1 :]
     return found
 
 
-def _beyond(gaps: np.ndarray) -> np.ndarray:
-    """Of each row of (tables, draws), how many draws lie on that side of zero, zero included, on which fewer do."""
-    return np.array([min(np.count_nonzero(row <= ROUNDING), np.count_nonzero(row >= -ROUNDING)) for row in gaps], dtype=int)
+def _counted(rows: np.ndarray) -> np.ndarray:
+    """How many of each row, (rows, n) of bool, are true. Summing booleans makes numbers of them first, which takes twice as long."""
+    return np.array([np.count_nonzero(row) for row in rows], dtype=int)
