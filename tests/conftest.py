@@ -11,6 +11,13 @@ import pytest
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 os.environ["COLUMNS"] = "110"  # lines are wrapped in one place, whoever started the tests
+# Files that take minutes go first: at the end of a run one process would work at them alone.
+LONG = ("sweep", "outside", "run", "methods", "sweep_engines", "task_check", "run_heads", "cost", "train", "faults", "search_page")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {f"test_{name}.py": k for k, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path.name, len(LONG)))  # stable: the others stay in their order
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -26,3 +33,12 @@ def _one_thread():
     """torch in one thread, also where a plugin imported it before this file was read. Without torch: nothing."""
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _methods_of_the_suite_alone():
+    """A method that a test loads from a file is in no registry for the tests after it."""
+    yield
+    if catalog := sys.modules.get("benchmarks.catalog"):
+        for name in list(catalog.METHODS._origins):
+            del catalog.METHODS._entries[name], catalog.METHODS._origins[name]
