@@ -6,13 +6,29 @@ import os
 import sys
 
 import pytest
+from hypothesis import HealthCheck, settings
 
+# A busy machine is slow, and says nothing of the code.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 # Read when torch is imported: threads that spin at a barrier cost more than they bring on a shared machine.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 os.environ["COLUMNS"] = "110"  # lines are wrapped in one place, whoever started the tests
 # Files that take minutes go first: at the end of a run one process would work at them alone.
-LONG = ("sweep", "outside", "run", "methods", "sweep_engines", "task_check", "run_heads", "cost", "train", "faults", "search_page")
+LONG = (
+    "sweep",
+    "outside",
+    "run",
+    "methods",
+    "sweep_engines",
+    "task_check",
+    "run_heads",
+    "cost",
+    "train",
+    "faults",
+    "search_page",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
