@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, ValidationInfo, model_validator
+from pydantic_core import from_json
 
 from benchmarks.consistency import check_swap, inconsistencies
 from benchmarks.errors import InvalidRecord
@@ -213,7 +214,7 @@ def write(record: Record, path: Path) -> None:
 def read(path: Path) -> Record:
     """Read and check a record. Raises InvalidRecord, one line that names the file and the first fault."""
     record, content = read_with_content(Record, path)
-    if record.digest is not None and record.digest != digest_of(json.loads(content)):
+    if record.digest is not None and record.digest != digest_of(from_json(content)):
         raise InvalidRecord(f"{path}: digest: {ALTERED}")
     return record
 
@@ -226,7 +227,7 @@ def faults(content: bytes) -> tuple[Record | None, list[tuple[str, str]]]:
     except ValidationError as error:
         return None, [(".".join(str(x) for x in e["loc"]) or "record", e["msg"]) for e in error.errors()]
     found = [("record", text) for text in _until_broken(record)]
-    if record.digest is not None and record.digest != digest_of(json.loads(content)):
+    if record.digest is not None and record.digest != digest_of(from_json(content)):
         found.append(("digest", ALTERED))
     return record, found
 

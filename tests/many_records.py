@@ -16,6 +16,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout that is not installed
 
 from benchmarks.hashes import hash_of  # noqa: E402
+from benchmarks.records import digest_of  # noqa: E402
 from tests.make_example_results import CAMO, DEPTH, PAPER, example  # noqa: E402
 
 # Forty boards: five datasets, four backbones, two tiers. On each 25 methods, without and with swap, of five seeds.
@@ -52,6 +53,7 @@ def write_many(folder: Path, count: int) -> None:
         record["command"] = f"python -m benchmarks run {' '.join(f'--{k} {v}' for k, v in spec.items())} --seeds {seed}"
         place = folder / tier / protocol["name"] / dataset / f"{family}{swap}-{backbone}-seed{seed}.json"
         place.parent.mkdir(parents=True, exist_ok=True)
+        record["digest"] = digest_of(record)
         place.write_text(json.dumps(record), encoding="utf-8")
 
 
