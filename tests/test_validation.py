@@ -521,3 +521,19 @@ def test_paths_that_hold_nothing(tmp_path, capsys):
         assert main(words) == 2
         assert "there is no" in capsys.readouterr().err
     assert main(["validate", str(PLAIN), "--method", "x.py:X"]) == 2
+
+
+def test_a_mean_of_roots_is_at_most_the_root_of_the_mean():
+    """Scores of random swaps are means over draws; those of all else are of one answer."""
+    from benchmarks.validation.scores import scores
+
+    path = next(Path("results/verified/mini-v1/depth-mini").glob("base+swap-*.json"))
+    record = records.read(Path(__file__).parents[1] / path)
+    assert not list(scores(record))
+    for name, factor, faults in (("base", 0.99, 1), ("base+random-swap", 0.99, 0), ("base+random-swap", 1.5, 1)):
+        raw = record.model_dump(mode="json") | {"comparisons": []}
+        (found,) = [e for e in raw["evaluations"] if e["name"] == name]
+        found["scores"]["rmse"] = [round(factor * x, 6) for x in found["scores"]["rmse"]]
+        found["metrics"].pop("rmse")
+        said = [fault.what for fault in scores(records.Record.model_validate(raw)) if "root of mse" in fault.what]
+        assert len(said) == faults

@@ -38,13 +38,14 @@ class Alike(NamedTuple):
 
 
 def alike(groups: dict[Board, list[Record]]) -> dict[Alike, dict[str, list[Record]]]:
-    """Records by what may stand in one table, then by dataset; a dataset of changed images or weights is named with them."""
+    """Records by what may stand in one table, those of most datasets first, then by dataset; a dataset of changed images or weights is
+    named with them."""
     tables: dict[Alike, dict[str, list[Record]]] = defaultdict(dict)
     for board, records in groups.items():
         place = TIERS.index(board.tier)
         known = tables[Alike(place, board.protocol, board.protocol_hash, board.backbone, board.precision)]
         known[board.dataset if board.dataset not in known else f"{board.dataset}, inputs {board.inputs}"] = records
-    return dict(sorted(tables.items()))
+    return dict(sorted(tables.items(), key=lambda t: (t[0].place, t[0].protocol, -len(t[1]), t[0])))
 
 
 def overview(records: dict[str, list[Record]]) -> Table:
