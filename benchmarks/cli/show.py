@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
+import os
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 
@@ -34,6 +35,8 @@ def nearest(path: Path) -> str:
     """What to do about a record's file that is not there: the most like it among those that are."""
     from benchmarks.environment import project_root
 
+    if path.is_dir():
+        return f"it is a folder; name files in it, such as {common.near(next(iter(sorted(path.rglob('*.json'))), path / 'RECORD.json'))}"
     results = project_root() / "results"
     every = {p.name: p for tier in ("community", "verified") for p in sorted((results / tier).rglob("*.json"))}
     begun = [name for name in every if name.startswith(path.stem)]
@@ -53,6 +56,8 @@ def _entry(name: str) -> None:
     plain = name.removesuffix(SWAP)
     found = [(r.kind, r.get(plain)) for r in registries if plain in r]
     if not found:
+        if os.path.exists(name):  # not Path.exists, which raises where a name is too long
+            raise UsageError(f"{name} is no record; {nearest(Path(name))}")
         every: Registry = Registry("name")
         for registry in registries:
             for known in registry:
