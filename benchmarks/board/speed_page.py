@@ -8,7 +8,7 @@ import pandas as pd
 
 from benchmarks.board.collect import Collection
 from benchmarks.board.text import Table, code, escape, markdown
-from benchmarks.errors import InvalidRecord
+from benchmarks.errors import InvalidRecord, count
 from benchmarks.speed_records import SpeedRecord, read
 
 PAGE = "speed.md"
@@ -71,7 +71,7 @@ def table(record: SpeedRecord) -> Table:
     frame = pd.DataFrame(rows)
     frame = frame[[column for column in frame if (frame[column] != "").any()]]
     about = (
-        f"{record.candidates:,} candidates on {record.images} images, {record.rounds} rounds, {record.environment.threads} threads. "
+        f"{record.candidates:,} candidates on {record.images} images, {count(record.rounds, 'round')}, {count(record.environment.threads, 'thread')}. "
         f"All pairs: {record.passes:,} passes"
     )
     whole = record.whole
