@@ -23,6 +23,17 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+FOREIGN = "this JSON file is of another kind, with none of a record's fields; name records, or a folder of nothing else"
+
+
+def foreign(model: type[BaseModel], error: ValidationError) -> bool:
+    """Whether the file is no damaged record but none at all: it lacks every field that `model` requires."""
+    required = {name for name, field in model.model_fields.items() if field.is_required()}
+    found = error.errors(include_url=False, include_input=False)
+    lacking = {e["loc"][0] for e in found if e["type"] == "missing" and len(e["loc"]) == 1}
+    return required <= lacking
+
+
 def read_as(model: type[M], path: Path, cure: str = "") -> M:
     """Read and check a file of any of the suite's record formats; `cure` ends the error. Raises InvalidRecord as `read` does.
 
@@ -38,6 +49,8 @@ def read_with_content(model: type[M], path: Path, cure: str = "") -> tuple[M, by
             content = file.readall()
         return model.model_validate_json(content, strict=True), content
     except ValidationError as error:
+        if foreign(model, error):
+            raise InvalidRecord(f"{path}: {FOREIGN}{cure}") from None
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(x) for x in first["loc"]) or "record"
         raise InvalidRecord(printable(f"{path}: {where[:LONGEST]}: {first['msg'][:LONGEST]}{cure}")) from None

@@ -17,7 +17,7 @@ from pydantic_core import from_json
 from benchmarks.consistency import check_swap, inconsistencies
 from benchmarks.errors import InvalidRecord
 from benchmarks.files import write_atomically
-from benchmarks.formats import Amount, Finite, Gain, Part, Whole, read_with_content
+from benchmarks.formats import FOREIGN, Amount, Finite, Gain, Part, Whole, foreign, read_with_content
 from benchmarks.hashes import hash_of
 
 SCHEMA_VERSION = 1
@@ -225,6 +225,8 @@ def faults(content: bytes) -> tuple[Record | None, list[tuple[str, str]]]:
     try:
         record = Record.model_validate_json(content, strict=True, context={_ALL: True})
     except ValidationError as error:
+        if foreign(Record, error):
+            return None, [("record", FOREIGN)]
         return None, [(".".join(str(x) for x in e["loc"]) or "record", e["msg"]) for e in error.errors()]
     found = [("record", text) for text in _until_broken(record)]
     if record.digest is not None and record.digest != digest_of(from_json(content)):

@@ -131,7 +131,10 @@ def _options(scorer, strategy, share, journal, key, progress, journals: list[Jou
     def options(stage: str, detail: str) -> dict:
         kept = Journal(f"{journal}.{stage}", f"{key}|{strategy}|{share}|{stage}|{detail}|{shape}", part) if journal else None
         journals.extend([kept] if kept else [])
-        return {"journal": kept, "progress": progress and (lambda done, total: progress(stage, done, total))}
+        said = (
+            stage if not stage.isdigit() else f"{stage} {'image' if stage == '1' else 'images'}"
+        )  # a rung of halving is named so
+        return {"journal": kept, "progress": progress and (lambda done, total: progress(said, done, total))}
 
     return options
 

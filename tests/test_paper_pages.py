@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from benchmarks.board.build import render
+from benchmarks.board.grid_page import UNVERIFIED
+from benchmarks.board.paper_page import UNMEASURED
 from benchmarks.catalog import BACKBONES, DATASETS
 from benchmarks.hashes import hash_of
 from benchmarks.metrics.intervals import bootstrap, paired
@@ -251,7 +253,9 @@ def test_the_index_of_tables_counts_what_they_show(pages):
 
 def reason(folder: Path, table: int, row: str, dataset: str) -> str:
     page = render(folder)[f"paper-table{table}.md"]
-    line = next(r for r in tables(page, "## Verified")[0] if r[""] == row)
+    # No heading "Verified" over what the paper alone prints.
+    heading = f"## {UNVERIFIED}" if page.split("Measured: ")[1].startswith("0 of ") else "## Verified"
+    line = next(r for r in tables(page, heading)[0] if r[""] == row)
     legend = {r[""]: r["no number, because"] for r in tables(page, "## Why cells have no number")[0]}
     return legend[line[dataset].split(" / ")[1]]
 
@@ -286,7 +290,10 @@ def test_tiers_and_suites_never_mix(tmp_path):
     made = render(tmp_path)
     page = made["paper-table2.md"]
     assert "Measured: 0 of 126 cells." in page and "Measured: 2 of 126 cells." in page and "mini" not in page
-    assert page.index("## Verified") < page.index("## Community")
+    assert page.index(f"## {UNVERIFIED}") < page.index("## Community") and "## Verified" not in page
+    assert UNMEASURED not in made["paper.md"]
+    (tmp_path / "community" / "a.json").unlink()
+    assert UNMEASURED in render(tmp_path)["paper.md"]
     assert "> Embedded suite" in made["embedded-table2.md"] and "kvasir" not in made["embedded-table2.md"]
 
 

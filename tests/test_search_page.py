@@ -11,7 +11,9 @@ import pytest
 from benchmarks import search_records
 from benchmarks.bench_search import VARIANTS, measure, tasks
 from benchmarks.board import search_page
+from benchmarks.board.axes import LETTER
 from benchmarks.board.build import build, check
+from benchmarks.board.search_plot import Point, plot
 from benchmarks.cli import main
 from benchmarks.errors import InvalidRecord
 from benchmarks.metrics.intervals import paired
@@ -74,6 +76,18 @@ def test_a_cheap_strategy_is_called_better_only_on_two_datasets_with_an_interval
     spent = search_page.better([one, record(four, dataset="medical-mini", trials=dear)])
     assert spent.frame.set_index("strategy").loc["greedy", "medical-mini"] == "spends more"
     assert spent.caption.endswith("interval above zero: greedy, 200 images.")  # the other one spends too much on one of them
+
+
+@pytest.mark.parametrize("spent", [5_000, 60_000, 200_000, 3_000_000])
+def test_no_label_of_the_picture_reaches_beyond_it(spent):
+    point = Point("exhaustive", float(spent), 1.0, -0.5, 2.0)
+    picture = ElementTree.fromstring(plot([("camo-mini", [point]), ("natural-mini", [point])]))
+    width, space = float(picture.get("width")), "{http://www.w3.org/2000/svg}"
+    for panel in picture.iter(f"{space}g"):
+        at = float(panel.get("transform").split("(")[1].split()[0])
+        for text in panel.iter(f"{space}text"):
+            share = {"middle": 0.5, "end": 0.0}.get(text.get("text-anchor"), 1.0)
+            assert at + float(text.get("x")) + share * LETTER * len(text.text) <= width, text.text
 
 
 def test_the_page_is_built_checked_and_taken_away(tmp_path):

@@ -24,6 +24,10 @@ ABOUT = (
     "trains on, mIoU as the mean of each image's foreground IoU. A cell takes records of one tier, of that protocol's installed "
     "version, in float32; the tiers never share a table. Where nobody ran a cell, a letter says why."
 )
+UNMEASURED = (
+    "**Of tables 2, 3 and 5 nothing has been measured here yet.** Until it is, these pages neither confirm nor contradict a number of "
+    "the paper."
+)
 UNTOLD = {
     2: "The paper does not say which release of SAM 2 it ran: the rows are 2.1, and the first release has rows of its own once it is run.",
     3: "The backbone is SAM ViT-B. Where the paper prints -, its swap brought no improvement; its averages take the row without swap there.",
@@ -37,7 +41,7 @@ def pages(results: Path, found: Collection) -> dict[str, list[str]]:
     if not any(known.values()):
         return {}
     evidence, (costs, _) = Evidence(found), cost_page.collect(results)
-    made, rows = {}, []
+    made, rows, some = {}, [], False
     for table, title in TITLES.items():
         names = {kind: f"{kind}-table{table}.md" for kind in ("paper", "embedded")}
         top = f"[All tables of the paper]({PAGE}), [all pages](README.md)"
@@ -51,6 +55,7 @@ def pages(results: Path, found: Collection) -> dict[str, list[str]]:
             layout, small = paper(table), embedded(table)
             total = grid_page.count(layout, [(r, c) for r in layout.rows for c in layout.columns])
             filled = _filled(layout, evidence)
+            some = some or any(filled.values())
             parts += [UNTOLD[table], *grid_page.paper_parts(layout, evidence, known[table])]
             mini += ["All rows are on sam-mini."] if table == 3 else []
             mini += grid_page.embedded_parts(small, evidence)
@@ -64,7 +69,8 @@ def pages(results: Path, found: Collection) -> dict[str, list[str]]:
             }
         )
     notes = "Row averages and gains are not counted among the numbers; they are measured where all datasets of a row are."
-    return {PAGE: [f"# {TITLE}", "[All pages, and how to read the numbers](README.md)", ABOUT, raw_table(rows), notes]} | made
+    top = [f"# {TITLE}", "[All pages, and how to read the numbers](README.md)", ABOUT, *([] if some else [UNMEASURED])]
+    return {PAGE: [*top, raw_table(rows), notes]} | made
 
 
 def _filled(layout: Layout, evidence: Evidence) -> dict[str, int]:

@@ -6,7 +6,7 @@ import html
 import math
 from dataclasses import dataclass
 
-from benchmarks.board.axes import digits, round_step
+from benchmarks.board.axes import LETTER, decades, digits, round_step
 from benchmarks.board.ink import INK
 from benchmarks.board.text import MARK
 from benchmarks.plain import plain
@@ -51,15 +51,11 @@ def plot(panels: list[tuple[str, list[Point]]]) -> str:
 
 
 def _panel(title: str, points: list[Point], colour: dict[str, str]) -> str:
-    low, high = math.floor(math.log10(min(p.cost for p in points))), math.ceil(math.log10(max(p.cost for p in points)))
-    high = max(high, low + 1)
+    x = decades([p.cost for p in points], LEFT, WIDTH - RIGHT)
     bottom, top = min(0.0, *(p.low for p in points)), max(0.0, *(p.high for p in points))
     step = round_step((top - bottom) or 1.0)
     bottom, top = step * math.floor(bottom / step), step * math.ceil(top / step)
     top = top if top > bottom else bottom + step
-
-    def x(cost: float) -> float:
-        return LEFT + (WIDTH - LEFT - RIGHT) * (math.log10(cost) - low) / (high - low)
 
     def y(value: float) -> float:
         return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (value - bottom) / (top - bottom)
@@ -69,9 +65,11 @@ def _panel(title: str, points: list[Point], colour: dict[str, str]) -> str:
         value = bottom + n * step
         line = f'x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}" stroke="{INK}"'
         parts.append(f'<line {line} stroke-opacity="{0.9 if abs(value) < 1e-9 else 0.25}"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value:+.{digits(step)}f}</text>')
-    for power in range(low, high + 1):
-        parts.append(f'<text x="{x(10**power):.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{10**power:,}</text>')
+        number = "0" if abs(value) < 1e-9 else f"{value:+.{digits(step)}f}"
+        parts.append(f'<text x="{LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{number}</text>')
+    for value, words in x.ticks():
+        middle = min(x(value), WIDTH - LETTER * len(words) / 2)  # the last one stays inside its panel, and so inside the picture
+        parts.append(f'<text x="{middle:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{words}</text>')
     parts.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - BOTTOM + 32}" text-anchor="middle">decoder passes</text>')
     for p in points:
         a, c = f"{x(p.cost):.1f}", colour[p.name]

@@ -26,6 +26,7 @@ from benchmarks.cli import (  # fmt: skip
     validate,
     weights,
 )
+from benchmarks.cli.parser import Parser
 from benchmarks.errors import BenchmarkError
 from benchmarks.plain import printable
 
@@ -41,8 +42,8 @@ EXAMPLES = """examples:
 exit codes: 0 done, 1 a run failed and left its record or a check found faults, 2 usage, 3 data or weights missing, 4 invalid record, 130 interrupted"""
 
 
-def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(
+def parser() -> Parser:
+    top = Parser(
         prog="python -m benchmarks",
         description="Parameter-free fine-tuning of vision models by channel replacement: run, compare, publish.",
         epilog=EXAMPLES,

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import argparse
+import logging
 from pathlib import Path
+
+log = logging.getLogger(__name__)
+EXAMPLES = """examples:
+  python -m benchmarks board build                                     after a run the pages of its board are made by themselves
+  python -m benchmarks board build --check                             is every page what the records give?
+  python -m benchmarks board build --results /tmp/X --out /tmp/pages   the pages of other records
+  python -m benchmarks board lock                                      the versions that made the verified records"""
 
 
 def register(commands) -> None:
     p = commands.add_parser(
-        "board", help="build or check the leaderboard's pages and what the README and the checkpoints' cards show of them"
+        "board",
+        help="build or check the leaderboard's pages and what the README and the checkpoints' cards show of them",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     p.add_argument(
         "action",
@@ -46,6 +58,8 @@ def call(args) -> int:
         return 1 if faults else 0
     for page in build(results, out, root):
         print(page)
+    if next(results.rglob("*.json"), None) is None:
+        log.warning("%s holds no records, and the pages say so; a results folder is named with --results", results)
     return 0
 
 

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
+
+EXAMPLES = """examples:
+  python -m benchmarks doctor              about ten seconds: the weights that are here are held against their sha256
+  python -m benchmarks doctor --report     text for a bug report"""
 
 
 def register(commands) -> None:
-    p = commands.add_parser("doctor", help="what works on this machine, and what mends the rest")
+    p = commands.add_parser(
+        "doctor",
+        help="what works on this machine, and what mends the rest",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     p.add_argument(
         "--report",
         action="store_true",

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
+
+ABOUT = """Everything that has a name, what of it is prepared on this machine, and which cells of the paper's tables can be run here.
+One of them closely: python -m benchmarks show NAME"""
+
 
 def register(commands) -> None:
-    p = commands.add_parser("list", help="tasks, datasets, backbones, methods, protocols")
+    p = commands.add_parser(
+        "list",
+        help="tasks, datasets, backbones, methods, protocols",
+        description=ABOUT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     p.set_defaults(call=call)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import json
+import os
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 
@@ -34,6 +34,8 @@ def nearest(path: Path) -> str:
     """What to do about a record's file that is not there: the most like it among those that are."""
     from benchmarks.environment import project_root
 
+    if path.is_dir():
+        return f"it is a folder; name files in it, such as {common.near(next(iter(sorted(path.rglob('*.json'))), path / 'RECORD.json'))}"
     results = project_root() / "results"
     every = {p.name: p for tier in ("community", "verified") for p in sorted((results / tier).rglob("*.json"))}
     begun = [name for name in every if name.startswith(path.stem)]
@@ -53,6 +55,8 @@ def _entry(name: str) -> None:
     plain = name.removesuffix(SWAP)
     found = [(r.kind, r.get(plain)) for r in registries if plain in r]
     if not found:
+        if os.path.exists(name):  # not Path.exists, which raises where a name is too long
+            raise UsageError(f"{name} is no record; {nearest(Path(name))}")
         every: Registry = Registry("name")
         for registry in registries:
             for known in registry:
@@ -64,17 +68,23 @@ def _entry(name: str) -> None:
         print(f"{kind} {plain}")
         for key, value in _fields(kind, entry).items():
             if key != "name" and value not in (None, "", {}, [], ()):
-                said = ", ".join(value) if isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value) else value
-                said = json.dumps(value) if isinstance(said, (dict, list, tuple)) else said
-                print(fill(f"  {key}: {said}", " " * 4))
+                print(fill(f"  {key}: {_said(value)}", " " * 4))
         if kind == "protocol":
             for task in TASKS:
                 for family in FAMILIES[TASKS.get(task).kind]:
                     of = entry.for_task(TASKS.get(task)).for_family(family)
-                    mask = f"mask {of.mask}, " if of.mask else ""
-                    says = f"metric {of.metric}, loss {of.training.loss}, {mask}{json.dumps(of.rules)}"
+                    mask = f", mask {of.mask}" if of.mask else ""
+                    says = f"metric {of.metric}, loss {of.training.loss}{mask}{'; ' if of.rules else ''}{_said(of.rules)}"
                     print(fill(f"  {task} with {family}: hash {of.hash[:8]}, {says}", " " * 4))
         print()
+
+
+def _said(value) -> str:
+    """For a reader: "epochs 2, batch 4" of a mapping, "0, 1, 2" of a list."""
+    if isinstance(value, dict):
+        between = "; " if any(isinstance(v, (list, tuple)) for v in value.values()) else ", "
+        return between.join(f"{k} {_said(v)}" for k, v in value.items())
+    return ", ".join(map(_said, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
 def _fields(kind: str, entry) -> dict:

@@ -106,7 +106,8 @@ def add_folder(name: str, path: Path, force: bool = False) -> list[str]:
     if reason and next(path.rglob("*.parquet"), None):
         return _add_parquet(name, path, force)
     if reason:
-        raise MissingData(f"{path}: {reason}")
+        lacks, layout = reason.partition("; get it: ")[0], manifest(name).get("layout", "the official layout")
+        raise MissingData(f"{lacks}; name the folder that holds {layout}, or get it: {command(name)}")
     found = reader.faults(path)
     if found and not force:
         return found

@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks import records
 from benchmarks.board.text import plain
 from benchmarks.errors import UsageError
+from benchmarks.formats import FOREIGN
 from benchmarks.records import Record
 from benchmarks.validation import inputs, parts, scores
 from benchmarks.validation.findings import AGAIN, CHECKS, EDITED, Fault, Found, Note
@@ -82,7 +83,10 @@ def _one(file: Path) -> tuple[Record | None, Known | None, list[Found]]:
     for where, what in said[:MOST]:
         check = "digest" if where == "digest" else "record" if record is not None else "file"
         what = plain(what if where == "record" else f"{where}: {what}")
-        found.append(Fault(check, what.partition(";")[0] if check == "digest" else what, EDITED))
+        if FOREIGN in what:
+            found.append(Fault(check, *FOREIGN.split("; ")))
+        else:
+            found.append(Fault(check, what.partition(";")[0] if check == "digest" else what, EDITED))
     if len(said) > MOST:
         found.append(Fault("file", f"{len(said) - MOST} more of the kind", EDITED))
     if record is None:
