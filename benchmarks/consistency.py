@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import marshal
 from collections.abc import Iterator
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmarks.hashes import hash_of
 from benchmarks.metrics.names import METRICS
@@ -44,21 +42,8 @@ def inconsistencies(record: Record) -> Iterator[str]:
         yield "a failed record without its error"
     if hash_of(record.spec.model_dump()) != record.spec_hash:
         yield "spec_hash does not belong to the spec"
-    if _hash_of_rules(record.protocol) != record.protocol_hash:
+    if hash_of(record.protocol) != record.protocol_hash:
         yield "protocol_hash does not belong to the protocol"
-
-
-def _hash_of_rules(protocol: dict[str, Any]) -> str:
-    """`hash_of` a protocol, which thousands of records have in common: worked out once where its own form in memory is known."""
-    try:
-        return _hash_of_marshalled(marshal.dumps(protocol))
-    except ValueError:  # no plain values, or none that JSON has
-        return hash_of(protocol)
-
-
-@lru_cache(maxsize=64)
-def _hash_of_marshalled(protocol: bytes) -> str:
-    return hash_of(marshal.loads(protocol))
 
 
 def _of_comparison(record: Record, c: Comparison) -> Iterator[str]:

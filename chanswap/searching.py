@@ -131,9 +131,8 @@ def _options(scorer, strategy, share, journal, key, progress, journals: list[Jou
     def options(stage: str, detail: str) -> dict:
         kept = Journal(f"{journal}.{stage}", f"{key}|{strategy}|{share}|{stage}|{detail}|{shape}", part) if journal else None
         journals.extend([kept] if kept else [])
-        said = (
-            stage if not stage.isdigit() else f"{stage} {'image' if stage == '1' else 'images'}"
-        )  # a rung of halving is named so
+        # A rung of halving is called by its number of images.
+        said = f"{stage} {'image' if stage == '1' else 'images'}" if stage.isdigit() else stage
         return {"journal": kept, "progress": progress and (lambda done, total: progress(said, done, total))}
 
     return options

@@ -42,8 +42,9 @@ def compare(capsys, *words: str, results: Path = RESULTS) -> dict:
 
 
 def test_numbers_are_those_of_the_boards_own_tables(capsys):
-    """On the verified records: every board, a swap with its method and with base, a method with base."""
-    groups = boards(collect(ROOT / "results").kept)
+    """On the verified records: every board that has them, a swap with its method and with base, a method with base."""
+    every = boards(collect(ROOT / "results").kept)
+    groups = {b: records for b, records in every.items() if any(r.spec.method == "dora+swap" for r in records)}
     made = compare(capsys, "dora+swap", "dora", "base", "--all-pairs", results=ROOT / "results")["comparisons"]
     assert len(groups) >= 3 and len(made) == 3 * len(groups)
     for row, (board, records) in zip(made, [*groups.items()] * 3):

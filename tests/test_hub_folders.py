@@ -215,7 +215,7 @@ def test_verify_names_all_that_is_wrong_with_a_saved_table():
 
 def test_a_split_that_is_not_there_is_told(tmp_path):
     DatasetDict({"train": table(made("camo", 2, 0), "mask")}).save_to_disk(str(tmp_path / "mine"))
-    with pytest.raises(MissingData, match="no split test among train; get it"):
+    with pytest.raises(MissingData, match="no split test among train; name the folder that holds .*, or get it"):
         add_folder("camo", tmp_path / "mine")
 
 

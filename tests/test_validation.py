@@ -55,18 +55,18 @@ def test_committed_records_have_no_fault_and_notes_say_what_is_older():
     """Those that need no model; all of them in the slow test below."""
     files = [f for d in VERIFIED.iterdir() for m in ("base", "base+swap") for f in d.glob(f"{m}-*.json")]
     report = examine(files)
-    assert len(report.files) == 18 and report.faults == ()
+    assert len(report.files) == 30 and report.faults == ()
     said = {(n.check, n.what) for n in report.notes}
     assert ("complete", "made before dice were measured") in said and ("digest", "written before records had a digest") in said
-    assert any(what.startswith("made by other code or libraries than installed here, at commit 784680a4") for _, what in said)
-    assert len(said) == 4
+    other = {what for _, what in said if what.startswith("made by other code or libraries than installed here, at commit ")}
+    assert any("commit 784680a4" in what for what in other) and len(said) == 3 + len(other)
 
 
 @pytest.mark.slow
 def test_every_committed_record_has_no_fault(capsys):
     assert main(["validate", str(ROOT / "results" / "verified")]) == 0
     shown = capsys.readouterr().out
-    assert shown.endswith("162 records examined: no fault\n")
+    assert shown.endswith("198 records examined: no fault\n")
 
 
 def test_records_of_earlier_protocols_are_named_and_are_no_fault():
