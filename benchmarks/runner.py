@@ -203,7 +203,7 @@ def _discard_stale(p: Plan, bench: Workbench, stage: str) -> None:
     for job in p.jobs.values():  # in their order: readers come after what they read
         if stale & {value for value in job.inputs.values() if isinstance(value, str)}:
             stale.add(job.key)
-            store.forget(job)
+            store.discard(job)
 
 
 def _interval(values: list[float]) -> dict[str, float]:

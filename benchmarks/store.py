@@ -113,13 +113,9 @@ def alone_with(record: str) -> Iterator[None]:
 
 
 def discard(job: Job) -> None:
-    """Remove a stage, its journals included, here and from the shared store."""
-    shutil.rmtree(job.folder, ignore_errors=True)
-    if shared := remote():
-        shared.discard(job)
-
-
-def forget(job: Job) -> None:
-    """`discard`, once no other process is at the stage: what it is writing must not go from under it. Not to be called inside `alone`."""
+    """Remove a stage, its journals included, here and from the shared store, once no other process is at it: what it is writing must not
+    go from under it. Not to be called inside `alone`."""
     with alone(job):
-        discard(job)
+        shutil.rmtree(job.folder, ignore_errors=True)
+        if shared := remote():
+            shared.discard(job)

@@ -118,7 +118,7 @@ def sweep(
     tier = tier.absolute()
     if force:  # here and once: every group reads it
         for job in {job.key: job for p in plans for name, job in p.jobs.items() if name == "evaluate base"}.values():
-            store.forget(job)
+            store.discard(job)
     # A worker sees one GPU, the one that it is given, and sees it as the first.
     here = [replace(p, device="cuda:0") if p.device.startswith("cuda") else p for p in plans]
     jobs, members = [], {}
@@ -161,7 +161,7 @@ def _same_code(p: Plan) -> None:
 
 def _discarded(plans: Sequence[Plan]) -> None:
     for job in {job.key: job for p in plans for name, job in p.jobs.items() if name != "evaluate base"}.values():
-        store.forget(job)
+        store.discard(job)
 
 
 def _group(

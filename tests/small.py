@@ -26,10 +26,10 @@ def few(dataset: str) -> dict:
     return {"splits": {split: {"images": n, "sha256": digest(*generate(dataset, split, n))} for split, n in counts.items()}}
 
 
-def home(folder: Path) -> dict[str, str]:
-    """The environment of a process whose home is `folder`, but for the generated images, which all such homes of a session share:
-    a split is drawn once and not once a test."""
-    images, own = Path(os.environ["CHANSWAP_HOME"]) / "data", folder / "data"
+def home(folder: Path, images: Path | None = None) -> dict[str, str]:
+    """The environment of a process whose home is `folder`, but for the generated images: they are those of the folder `images`, or
+    of the session's home, so that a split is drawn once and not once a test."""
+    images, own = images or Path(os.environ["CHANSWAP_HOME"]) / "data", folder / "data"
     images.mkdir(exist_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     if not own.exists():

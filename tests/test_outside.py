@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.catalog import METHODS, split_method
+from benchmarks.catalog import split_method
 from benchmarks.errors import UsageError
 from benchmarks.methods import Method
 from benchmarks.outside import Methods
@@ -98,11 +98,8 @@ def test_a_file_in_a_folder_with_a_plus_takes_a_swap(tmp_path):
     folder = tmp_path / "a+b"
     folder.mkdir()
     (folder / "mine.py").write_text(PLAIN.replace('"mine"', '"mine-plus"'))
-    try:
-        assert split_method(f"{folder}/mine.py:Mine+swap") == ("mine-plus", True)
-        assert split_method(f"{folder}/mine.py:Mine") == ("mine-plus", False)
-    finally:
-        METHODS._entries.pop("mine-plus"), METHODS._origins.pop("mine-plus")
+    assert split_method(f"{folder}/mine.py:Mine+swap") == ("mine-plus", True)
+    assert split_method(f"{folder}/mine.py:Mine") == ("mine-plus", False)
 
 
 @pytest.fixture
@@ -241,16 +238,13 @@ def test_a_run_is_refused_where_the_code_is_no_longer_what_was_planned(tmp_path,
     monkeypatch.setenv("CHANSWAP_HOME", str(tmp_path))
     path = tmp_path / "mine.py"
     path.write_text(PLAIN.replace('"mine"', '"changing"'))
-    try:
-        planned = plan(Request("camo", f"{path}:Mine"), 0)
+    planned = plan(Request("camo", f"{path}:Mine"), 0)
+    _same_code(planned)
+    with pytest.raises(RunFailed, match="the code of changing or of the suite has changed since"):
+        _same_code(replace(planned, code="0" * 16))
+    path.write_text(path.read_text() + "\n")
+    with pytest.raises(RunFailed, match="the code of changing or of the suite has changed since"):
         _same_code(planned)
-        with pytest.raises(RunFailed, match="the code of changing or of the suite has changed since"):
-            _same_code(replace(planned, code="0" * 16))
-        path.write_text(path.read_text() + "\n")
-        with pytest.raises(RunFailed, match="the code of changing or of the suite has changed since"):
-            _same_code(planned)
-    finally:
-        METHODS._entries.pop("changing"), METHODS._origins.pop("changing")
 
 
 def test_a_method_that_declares_nothing_says_so(tmp_path):

@@ -16,6 +16,7 @@ from benchmarks.board.lock import NAME, lock
 from benchmarks.cli import main
 from benchmarks.errors import MissingData
 from benchmarks.plan import Request, plan
+from tests.small import home
 from tests.undisturbed import timeless
 
 ROOT = Path(__file__).parents[1]
@@ -24,9 +25,7 @@ SMALL = "from tests.undisturbed import shrink; shrink(); import sys; from benchm
 
 def cold(place: Path, images: Path, method: str, *words: str) -> records.Record:
     """The record of a run in an empty home and a process of its own."""
-    (place / "home").mkdir(parents=True)
-    (place / "home" / "data").symlink_to(images)
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "CHANSWAP_HOME": str(place / "home")}
+    env = home(place / "home", images)
     call = [sys.executable, "-c", SMALL, "run", "--task", "camo", "--method", method, "--results", str(place / "results"), *words]
     done = subprocess.run(call, env=env, cwd=place, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -40,7 +40,7 @@ def test_a_stage_is_forgotten_only_once_nobody_is_at_it(tmp_path, monkeypatch):
     pytest.importorskip("fcntl", reason="this system has no such locks")
     monkeypatch.setenv("CHANSWAP_HOME", str(tmp_path))
     job = store.Job("train", {"seed": 0})
-    forced = threading.Thread(target=store.forget, args=(job,))
+    forced = threading.Thread(target=store.discard, args=(job,))
     with store.alone(job):
         job.folder.mkdir(parents=True)
         (job.folder / "weights.safetensors").write_bytes(b"weights")

@@ -121,7 +121,7 @@ def _alone(p, path: Path, threads: int, force: bool, logs: tuple[str, ...]):
 
     if force:
         for job in p.jobs.values():
-            store.forget(job)
+            store.discard(job)
     elif record := cached(p, path):
         log.info(
             "%s, seed %d: cached, from a run started %s; --force does every stage again", p.method_name, p.seed, record.started

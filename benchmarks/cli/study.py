@@ -76,7 +76,7 @@ def call(args) -> int:
             from benchmarks import store
 
             for job in (*p.jobs.values(), job_of(p)):
-                store.forget(job)
+                store.discard(job)
         _one(p, used, results)
     common.refresh(results, results.parent / "leaderboard")
     return 0

@@ -1,6 +1,6 @@
 """Generated images of one object each, named by its shape and its texture: the embedded classification task.
 
-Integer arithmetic alone, by the building blocks of `benchmarks.data.synthetic`: the same bytes on every machine. Place, size, turn,
+Integer arithmetic alone, by the building blocks of `benchmarks.data.drawing`: the same bytes on every machine. Place, size, turn,
 proportions, colours, light, noise, ground and the scale and direction of the texture vary; none of them tells the class.
 """
 

@@ -222,7 +222,7 @@ def ties(means: np.ndarray) -> np.ndarray:
     # The end of an interval lies between two of the sorted draws. Zero is inside where both ends' draws say so, and outside where one
     # end's says the opposite; only between the two is the end itself worked out.
     sure, never = int(place) + 2, int(place)
-    stops = [min(draws, sure * 4**k) for k in range(1, 6)]  # most ties show in the first draws
+    stops = sorted({min(draws, sure * 4**k) for k in range(1, 6)})  # most ties show in the first draws
     for k in range(count - 1):
         others, start = np.arange(k + 1, count), 0
         below, above = np.zeros(len(others), dtype=int), np.zeros(len(others), dtype=int)

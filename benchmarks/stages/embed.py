@@ -29,5 +29,5 @@ def features(bench: Workbench) -> tuple[EncodedCache, Sequence]:
         return EncodedCache(path), samples
     except CacheError as error:  # checksums agree, so another version wrote it
         log.warning("%s; embedding again", error)
-        store.forget(job)
+        store.discard(job)
         return EncodedCache(bench.stage("embed", job, work, (path.name,)).files[path.name]), samples
